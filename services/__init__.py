@@ -1,0 +1,1 @@
+"""The duties of the Registration Authority and the desk: one package, one process each."""

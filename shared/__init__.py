@@ -1,0 +1,1 @@
+"""What the duties have in common: vocabulary, contracts and the adapters to their servers."""

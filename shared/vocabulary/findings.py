@@ -1,0 +1,47 @@
+"""Findings: coded reasons why something is refused or worth noting."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+MAX_VALUE_LENGTH = 200
+
+
+class Severity(StrEnum):
+    """`error` refuses; `warning` is shown to those who decide; `note` informs."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+class Finding(BaseModel):
+    """One reason: a stable dotted code for programs, a sentence for people."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9-]+(\.[a-z0-9-]+)+\Z")]
+    message: str
+    severity: Severity = Severity.ERROR
+    value: str | None = None
+    """The offending value as text, cut to `MAX_VALUE_LENGTH` characters."""
+
+
+def finding(
+    code: str, message: str, *, value: object = None, severity: Severity = Severity.ERROR
+) -> Finding:
+    """A finding whose value is safe to log and to show: printable and bounded."""
+    return Finding(code=code, message=message, severity=severity, value=_shown(value))
+
+
+def refuses(findings: tuple[Finding, ...] | list[Finding]) -> bool:
+    """Whether at least one of these findings is an error."""
+    return any(found.severity is Severity.ERROR for found in findings)
+
+
+def _shown(value: object) -> str | None:
+    if value is None:
+        return None
+    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(value))
+    return text if len(text) <= MAX_VALUE_LENGTH else text[: MAX_VALUE_LENGTH - 1] + "…"
