@@ -1,0 +1,269 @@
+"""The throw-away CA: a root, a public and a private intermediate, and real certificates."""
+
+import os
+import secrets
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
+
+from tests.sandbox.catalogue import ORGANIZATION, PRIVATE_CA_CERT_ID, PUBLIC_CA_CERT_ID
+from tests.sandbox.knobs import Mutation
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+HASHES: dict[str, hashes.SHA256 | hashes.SHA384 | hashes.SHA512] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+EXTRA_DAYS = 30
+INTRUDER = "intruder.example.net"
+_ORGANIZATION_VALIDATED = x509.ObjectIdentifier("2.23.140.1.2.2")
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """A CA certificate and its key."""
+
+    certificate: x509.Certificate
+    key: rsa.RSAPrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What is to stand in a certificate."""
+
+    common_name: str
+    names: tuple[str, ...]
+    public_key: PublicKey
+    ca_cert_id: str
+    not_before: date
+    last_day: date
+    signature_hash: str = "sha256"
+    client_auth: bool = False
+    organization_units: tuple[str, ...] = ()
+    mutations: frozenset[Mutation] = field(default_factory=frozenset)
+
+
+class Authority:
+    """Signs for the account, with keys that outlive the process."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load the CA from the folder, or make one there.
+
+        Args:
+            folder: holds `root.pem`, `intermediate.pem`, `private-intermediate.pem`, and the key beside each.
+        """
+        self._folder = folder
+        self.root = self._load("root") or self._make("root", "Sandbox Global Root G1", None)
+        self.issuers = {
+            PUBLIC_CA_CERT_ID: self._load("intermediate")
+            or self._make("intermediate", "Sandbox TLS RSA SHA256 CA1", self.root),
+            PRIVATE_CA_CERT_ID: self._load("private-intermediate")
+            or self._make("private-intermediate", "Sandbox Private TLS CA1", self.root),
+        }
+
+    def issue(self, leaf: Leaf) -> list[x509.Certificate]:
+        """Sign a certificate; the chain, leaf first and root last."""
+        mutated = _mutated(leaf)
+        if Mutation.FOREIGN_ISSUER in leaf.mutations:
+            intermediate, root = self._foreign
+            return [_signed(mutated, intermediate), intermediate.certificate, root.certificate]
+        issuer = self.issuers[leaf.ca_cert_id]
+        return [_signed(mutated, issuer), issuer.certificate, self.root.certificate]
+
+    @cached_property
+    def _foreign(self) -> tuple[Issuer, Issuer]:
+        root = _new_issuer("Foreign Root", None)
+        return _new_issuer("Foreign TLS CA1", root), root
+
+    def _load(self, name: str) -> Issuer | None:
+        if not self._certificate_file(name).exists():
+            return None
+        key = serialization.load_pem_private_key(self._key_file(name).read_bytes(), password=None)
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise TypeError(f"{name}: the CA's keys are RSA")
+        return Issuer(x509.load_pem_x509_certificate(self._certificate_file(name).read_bytes()), key)
+
+    def _make(self, name: str, common_name: str, parent: Issuer | None) -> Issuer:
+        """A new CA; its certificate is written last, so that a certificate file means a key file."""
+        made = _new_issuer(common_name, parent)
+        key = made.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        write_atomically(self._key_file(name), key)
+        write_atomically(
+            self._certificate_file(name), made.certificate.public_bytes(serialization.Encoding.PEM)
+        )
+        return made
+
+    def _certificate_file(self, name: str) -> Path:
+        return self._folder / f"{name}.pem"
+
+    def _key_file(self, name: str) -> Path:
+        return self._folder / f"{name}.key"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file for the owner's eyes that is either not there or complete."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_bytes(content)
+    scratch.chmod(0o600)
+    scratch.replace(path)
+
+
+def pem_of(certificate: x509.Certificate) -> str:
+    """PEM with the line ends that DigiCert sends."""
+    text = certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
+    return text.strip().replace("\n", "\r\n") + "\r\n"
+
+
+def serial_of(certificate: x509.Certificate) -> str:
+    return f"{certificate.serial_number:032X}"
+
+
+def thumbprint_of(certificate: x509.Certificate) -> str:
+    return certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 -- DigiCert's thumbprints are SHA-1
+
+
+def _new_issuer(common_name: str, parent: Issuer | None) -> Issuer:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "CH"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Sandbox CA"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+    today = datetime.combine(datetime.now(UTC).date(), time.min, UTC)
+    years = 20 if parent is None else 10
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(parent.certificate.subject if parent else name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - timedelta(days=400))
+        .not_valid_after(today + timedelta(days=365 * years))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if parent else None), critical=True)
+        .add_extension(_key_usage(ca=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    if parent is not None:
+        builder = builder.add_extension(_authority_key(parent), critical=False)
+    signer = parent.key if parent else key
+    return Issuer(builder.sign(signer, hashes.SHA256()), key)
+
+
+def _mutated(leaf: Leaf) -> Leaf:
+    """The leaf with the errors that were asked for."""
+    names, public_key, last_day = leaf.names, leaf.public_key, leaf.last_day
+    if Mutation.ADDED_NAME in leaf.mutations:
+        names = (*names, INTRUDER)
+    if Mutation.ADD_WWW in leaf.mutations:
+        names = tuple(dict.fromkeys((*names, f"www.{leaf.common_name}")))
+    if Mutation.WRONG_KEY in leaf.mutations:
+        public_key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    if Mutation.LONGER_VALIDITY in leaf.mutations:
+        last_day += timedelta(days=EXTRA_DAYS)
+    return replace(leaf, names=names, public_key=public_key, last_day=last_day)
+
+
+def _signed(leaf: Leaf, issuer: Issuer) -> x509.Certificate:
+    is_ca = Mutation.CA_CERTIFICATE in leaf.mutations
+    usages = [
+        ExtendedKeyUsageOID.SERVER_AUTH,
+        *([ExtendedKeyUsageOID.CLIENT_AUTH] if leaf.client_auth else []),
+    ]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(_subject(leaf))
+        .issuer_name(issuer.certificate.subject)
+        .public_key(leaf.public_key)
+        .serial_number(secrets.randbits(127) | 1)
+        .not_valid_before(datetime.combine(leaf.not_before, time.min, UTC))
+        .not_valid_after(datetime.combine(leaf.last_day, time(23, 59, 59), UTC))
+        .add_extension(_authority_key(issuer), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(leaf.public_key), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([_general_name(name) for name in leaf.names]), critical=False
+        )
+        .add_extension(
+            _key_usage(ca=is_ca, encipherment=isinstance(leaf.public_key, rsa.RSAPublicKey)), critical=True
+        )
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(_revocation_lists(), critical=False)
+        .add_extension(_issuer_access(), critical=False)
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+    )
+    if leaf.ca_cert_id == PUBLIC_CA_CERT_ID:
+        policy = x509.PolicyInformation(_ORGANIZATION_VALIDATED, None)
+        builder = builder.add_extension(x509.CertificatePolicies([policy]), critical=False)
+    return builder.sign(issuer.key, HASHES[leaf.signature_hash])
+
+
+def _subject(leaf: Leaf) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, ORGANIZATION.country),
+            x509.NameAttribute(NameOID.STATE_OR_PROVINCE_NAME, ORGANIZATION.state),
+            x509.NameAttribute(NameOID.LOCALITY_NAME, ORGANIZATION.city),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION.name),
+            *(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit) for unit in leaf.organization_units),
+            x509.NameAttribute(NameOID.COMMON_NAME, leaf.common_name),
+        ]
+    )
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _authority_key(issuer: Issuer) -> x509.AuthorityKeyIdentifier:
+    identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+
+
+def _revocation_lists() -> x509.CRLDistributionPoints:
+    location = x509.UniformResourceIdentifier("http://crl.example.com/sandbox-ca1.crl")
+    return x509.CRLDistributionPoints(
+        [x509.DistributionPoint(full_name=[location], relative_name=None, reasons=None, crl_issuer=None)]
+    )
+
+
+def _issuer_access() -> x509.AuthorityInformationAccess:
+    return x509.AuthorityInformationAccess(
+        [
+            x509.AccessDescription(
+                AuthorityInformationAccessOID.OCSP,
+                x509.UniformResourceIdentifier("http://ocsp.example.com"),
+            ),
+            x509.AccessDescription(
+                AuthorityInformationAccessOID.CA_ISSUERS,
+                x509.UniformResourceIdentifier("http://cacerts.example.com/sandbox-ca1.crt"),
+            ),
+        ]
+    )
+
+
+def _key_usage(*, ca: bool, encipherment: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=encipherment,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )

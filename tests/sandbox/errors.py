@@ -1,0 +1,47 @@
+"""The errors of the API, in the documented shape and with documented codes only."""
+
+from starlette.responses import JSONResponse
+
+
+class ApiError(Exception):
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.message = message
+
+    def response(self) -> JSONResponse:
+        return JSONResponse({"errors": [{"code": self.code, "message": self.message}]}, self.status)
+
+
+def not_found(what: str | None = None) -> ApiError:
+    code = f"not_found|{what}" if what else "not_found"
+    return ApiError(404, code, f"The requested {what or 'resource'} was not found.")
+
+
+def invalid_value(field: str) -> ApiError:
+    return ApiError(400, f"invalid_value:{field}", f"The value of {field} is not valid.")
+
+
+def required(path: str) -> ApiError:
+    return ApiError(400, f"required_param:{path}", f"The parameter {path} is required.")
+
+
+def bad_format() -> ApiError:
+    return ApiError(400, "bad_request_format", "The request body could not be read.")
+
+
+def bad_csr() -> ApiError:
+    return ApiError(400, "csr_invalid_cannot_parse", "The CSR could not be parsed.")
+
+
+def missing_permission() -> ApiError:
+    return ApiError(403, "access_denied|missing_permission", "This API key may not do that.")
+
+
+def invalid_key() -> ApiError:
+    return ApiError(403, "access_denied|access_denied_invalid_key", "The API key is not valid.")
+
+
+def too_many_requests() -> ApiError:
+    return ApiError(429, "request_limit_exceeded", "Service unavailable, please limit request volume")
