@@ -28,9 +28,7 @@ class Finding(BaseModel):
     """The offending value as text, cut to `MAX_VALUE_LENGTH` characters."""
 
 
-def finding(
-    code: str, message: str, *, value: object = None, severity: Severity = Severity.ERROR
-) -> Finding:
+def finding(code: str, message: str, *, value: object = None, severity: Severity = Severity.ERROR) -> Finding:
     """A finding whose value is safe to log and to show: printable and bounded."""
     return Finding(code=code, message=message, severity=severity, value=_shown(value))
 

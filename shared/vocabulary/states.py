@@ -19,15 +19,21 @@ class State(StrEnum):
     REVOKED = "revoked"
 
 
-FINAL_STATES = frozenset(
-    {State.REFUSED, State.DENIED, State.WITHDRAWN, State.EXPIRED, State.FAILED, State.REVOKED}
-)
+FINAL_STATES = frozenset({State.REFUSED, State.DENIED, State.WITHDRAWN, State.EXPIRED, State.FAILED, State.REVOKED})
 """States that no request leaves."""
 
 NEXT_STATES: dict[State, frozenset[State]] = {
     State.PENDING: frozenset({State.APPROVED, State.DENIED, State.WITHDRAWN, State.EXPIRED}),
     State.APPROVED: frozenset(
-        {State.PENDING, State.DENIED, State.WITHDRAWN, State.ORDERED, State.ISSUED, State.FAILED, State.QUARANTINED}
+        {
+            State.PENDING,
+            State.DENIED,
+            State.WITHDRAWN,
+            State.ORDERED,
+            State.ISSUED,
+            State.FAILED,
+            State.QUARANTINED,
+        }
     ),
     State.ORDERED: frozenset({State.ISSUED, State.FAILED, State.QUARANTINED}),
     State.ISSUED: frozenset({State.REVOKED}),

@@ -1,0 +1,25 @@
+"""Approval's cases in MongoDB."""
+
+from collections.abc import Sequence
+
+from services.approval.model import Case
+from shared.mongo.database import Database
+from shared.mongo.store import MongoStore
+from shared.vocabulary.names import ApprovalGroupName, RequestId
+
+LAST_ID = "g"
+"""Sorts after every request id, which is hexadecimal."""
+
+
+class MongoCases(MongoStore[Case]):
+    """The collection `cases`."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "cases", Case)
+
+    async def open_for(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[Case]:
+        """Up to `limit` undecided cases of these groups, oldest first: their ids are UUIDv7 and sort by time."""
+        condition = {"open_for": {"$in": list(groups)}, "_id": {"$gt": after or "0", "$lt": LAST_ID}}
+        return await self.find(condition, limit=limit, newest_first=False)

@@ -1,0 +1,46 @@
+"""The case: one request before its approvers."""
+
+from datetime import datetime
+
+from shared.contracts.events import Evidence
+from shared.contracts.replies import RequestSummary
+from shared.messaging.aggregate import Aggregate
+from shared.vocabulary.findings import Finding
+from shared.vocabulary.names import ApprovalGroupField, DigestField, IdentityField, RequestIdField
+from shared.vocabulary.states import State
+
+
+class Case(Aggregate):
+    """A request, its revision in force, the decisions on it, and where that leads."""
+
+    id: RequestIdField
+    state: State
+    sequence: int
+    """Of the latest lifecycle event of this request that approval has seen or published."""
+    approval_group: ApprovalGroupField
+    open_for: ApprovalGroupField | None
+    """The group whose decision is awaited; none once it is decided, so that open cases are found fast."""
+    requesters: tuple[IdentityField, ...]
+    name: str
+    subject: str
+    evidence: Evidence
+    revision: DigestField
+    deciders: tuple[IdentityField, ...] = ()
+    """Who made the decisions in the evidence, in their order."""
+    verdict: DigestField | None = None
+    returned_because: tuple[Finding, ...] = ()
+    accepted_at: datetime
+    changed_at: datetime
+
+    def summary(self) -> RequestSummary:
+        """This case's request in one line."""
+        return RequestSummary(
+            request_id=self.id,
+            name=self.name,
+            state=self.state,
+            approval_group=self.approval_group,
+            requesters=self.requesters,
+            subject=self.subject,
+            submitted_at=self.accepted_at,
+            changed_at=self.changed_at,
+        )

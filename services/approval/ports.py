@@ -1,0 +1,22 @@
+"""What approval needs from the outside."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from services.approval.model import Case
+from shared.messaging.aggregate import Store
+from shared.vocabulary.names import ApprovalGroupName, RequestId
+
+
+class CaseStore(Store[Case], Protocol):
+    """The cases, and those that wait for a decision."""
+
+    async def open_for(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[Case]:
+        """Up to `limit` undecided cases of these groups, oldest first, younger than `after` if that is given.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...

@@ -1,0 +1,273 @@
+"""Approval's decisions: pure, no await, no clock, no I/O."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.approval.model import Case
+from shared.contracts.events import Evidence, RequestAccepted, RequestReturned
+from shared.contracts.replies import CaseResult, PendingCase
+from shared.contracts.statement import JwsStatement
+from shared.errors import RefusedError
+from shared.evidence.anchor import Anchor
+from shared.evidence.jws import SKEW
+from shared.evidence.steps import DecisionKind, Verdict
+from shared.evidence.verification import (
+    VerifiedDecision,
+    VerifiedRevision,
+    check_decider,
+    counting_people,
+    lapsed,
+    verify_decision,
+    verify_revision,
+)
+from shared.policy.policy import Policy
+from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.names import ApprovalGroupName, Digest, IdentityName
+from shared.vocabulary.permissions import Permission
+from shared.vocabulary.states import State
+
+
+def accepted_revision(event: RequestAccepted, anchor: Anchor, *, now: datetime) -> VerifiedRevision:
+    """The revision that intake accepted.
+
+    Raises:
+        RefusedError: its evidence does not hold, or is about another request than the event.
+    """
+    _, verified = verify_revision(event.evidence, anchor, now=now)
+    if verified.revision.request_id != event.request_id:
+        raise RefusedError(finding("evidence.request-differs", "the event is about another request"))
+    return verified
+
+
+def new_case(evidence: Evidence, verified: VerifiedRevision, *, sequence: int, now: datetime) -> Case:
+    """The case of a request that intake accepted."""
+    revision = verified.revision
+    return Case(
+        id=revision.request_id,
+        state=State.PENDING,
+        sequence=sequence,
+        approval_group=revision.policy.approval_group,
+        open_for=revision.policy.approval_group,
+        requesters=revision.requesters,
+        name=revision.name,
+        subject=str(revision.subject),
+        evidence=evidence,
+        revision=verified.digest,
+        accepted_at=now,
+        changed_at=now,
+    )
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A case after a decision, with the people who have approved; `verdict` is to be signed if there is one."""
+
+    case: Case
+    approvals: int
+    quorum: int
+    verdict: Verdict | None = None
+
+
+def decide(
+    case: Case,
+    statement: JwsStatement,
+    *,
+    sender: IdentityName,
+    kind: DecisionKind,
+    anchor: Anchor,
+    policy_digest: Digest,
+    now: datetime,
+) -> Decided:
+    """The case after this decision.
+
+    Raises:
+        RefusedError: with every reason why the decision does not count.
+    """
+    _, revision = verify_revision(case.evidence, anchor, now=now)
+    new = verify_decision(statement, anchor, now=now)
+    findings = list(_check_decision(case, new, revision, sender=sender, kind=kind, anchor=anchor, now=now))
+    if findings:
+        raise RefusedError.of(findings)
+    if kind is DecisionKind.DENY:
+        denied = _with_decisions(case, [*standing(case, revision, anchor, now=now), (statement, new)], now=now)
+        return Decided(_close(denied, State.DENIED, now=now), approvals=0, quorum=quorum_of(case, revision, anchor))
+    approvals = [*standing(case, revision, anchor, now=now), (statement, new)]
+    changed = _with_decisions(case, approvals, now=now)
+    people = len(counting_people([decision for _, decision in approvals], anchor))
+    quorum = quorum_of(case, revision, anchor)
+    if people < quorum:
+        return Decided(changed, approvals=people, quorum=quorum)
+    verdict = Verdict(
+        request_id=case.id,
+        revision=revision.digest,
+        decisions=tuple(decision.digest for _, decision in approvals),
+        policy_digest=policy_digest,
+    )
+    return Decided(_close(changed, State.APPROVED, now=now), approvals=people, quorum=quorum, verdict=verdict)
+
+
+def _check_decision(
+    case: Case,
+    new: VerifiedDecision,
+    revision: VerifiedRevision,
+    *,
+    sender: IdentityName,
+    kind: DecisionKind,
+    anchor: Anchor,
+    now: datetime,
+) -> Iterator[Finding]:
+    decision = new.decision
+    if case.state is not State.PENDING:
+        yield finding("decision.too-late", f"the request is {case.state} already", value=case.state)
+    if decision.approver != sender:
+        yield finding("decision.foreign", "this decision was signed by somebody else", value=decision.approver)
+    if decision.decision is not kind:
+        yield finding("decision.contradicts", f"the command says {kind}, the signature {decision.decision}")
+    yield from check_decider(decision, revision, anchor)
+    if lapsed(new.signed_at, case.approval_group, anchor, now=now):
+        yield finding("decision.stale", "this decision was signed too long ago", value=new.signed_at.isoformat())
+    if new.signed_at + SKEW < revision.signed_at:
+        yield finding("decision.before-revision", "this decision is older than what it decides on")
+    person = anchor.person_of(decision.approver)
+    if person is not None and person in {anchor.person_of(decider) for decider in case.deciders}:
+        yield finding("decision.already-made", "you have decided on this revision before", value=person)
+
+
+def standing(
+    case: Case, revision: VerifiedRevision, anchor: Anchor, *, now: datetime
+) -> list[tuple[JwsStatement, VerifiedDecision]]:
+    """The approvals that still count: signature, person, group, revision and age are looked at again."""
+    good = []
+    for statement in case.evidence.decisions:
+        try:
+            decision = verify_decision(statement, anchor, now=now)
+        except RefusedError:
+            continue
+        stale = lapsed(decision.signed_at, case.approval_group, anchor, now=now)
+        if not stale and not list(check_decider(decision.decision, revision, anchor)):
+            good.append((statement, decision))
+    return good
+
+
+def quorum_of(case: Case, revision: VerifiedRevision, anchor: Anchor) -> int:
+    """How many people must approve: the larger of what was demanded at submission and what is demanded now."""
+    rules = anchor.approval_groups.get(case.approval_group)
+    return max(revision.revision.policy.quorum, rules.quorum if rules else 0)
+
+
+def withdraw(case: Case, sender: IdentityName, policy: Policy, *, now: datetime) -> Case:
+    """The case after its withdrawal.
+
+    Raises:
+        RefusedError: this identity may not withdraw it, or it is decided already.
+    """
+    if not may_see(case, sender, (Permission.WITHDRAW,), policy):
+        raise unknown_request(case.id)
+    if case.state is not State.PENDING:
+        raise RefusedError(
+            finding("request.not-pending", f"only a pending request can be withdrawn; this one is {case.state}")
+        )
+    return _close(case, State.WITHDRAWN, now=now)
+
+
+def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: int, now: datetime) -> Case | None:
+    """The case after the issuer returned its approval; `None` when the event is about no approval of ours."""
+    if case.state is not State.APPROVED or event.verdict != case.verdict:
+        return None
+    if event.denial is not None and _is_denial(case, event.denial, anchor, now=now):
+        _, revision = verify_revision(case.evidence, anchor, now=now)
+        denial = verify_decision(event.denial, anchor, now=now)
+        decisions = [*standing(case, revision, anchor, now=now), (event.denial, denial)]
+        denied = _with_decisions(case, decisions, now=now)
+        return _close(denied, State.DENIED, now=now).model_copy(
+            update={"sequence": sequence + 1, "returned_because": event.findings}
+        )
+    return case.model_copy(
+        update={
+            "state": State.PENDING,
+            "sequence": sequence,
+            "open_for": case.approval_group,
+            "evidence": case.evidence.model_copy(update={"decisions": (), "verdict": None}),
+            "deciders": (),
+            "verdict": None,
+            "returned_because": event.findings,
+            "changed_at": now,
+        }
+    )
+
+
+def _is_denial(case: Case, statement: JwsStatement, anchor: Anchor, *, now: datetime) -> bool:
+    try:
+        _, revision = verify_revision(case.evidence, anchor, now=now)
+        decision = verify_decision(statement, anchor, now=now)
+    except RefusedError:
+        return False
+    return decision.decision.decision is DecisionKind.DENY and not list(
+        check_decider(decision.decision, revision, anchor)
+    )
+
+
+def may_see(case: Case, identity: IdentityName, permissions: Sequence[Permission], policy: Policy) -> bool:
+    """Whether this identity asked for the request or holds one of the permissions for its group."""
+    known = policy.identity(identity)
+    return identity in case.requesters or (
+        known is not None and any(known.may(permission, case.approval_group) for permission in permissions)
+    )
+
+
+def unknown_request(request_id: str) -> RefusedError:
+    """What somebody is told who may not see a request, or asks for one that there is not."""
+    return RefusedError(finding("request.unknown", "there is no such request that you may see", value=request_id))
+
+
+def groups_of(identity: IdentityName, policy: Policy) -> list[ApprovalGroupName]:
+    """The groups whose open cases this identity may list."""
+    known = policy.identity(identity)
+    if known is None:
+        return []
+    return [
+        group
+        for group in sorted(policy.file.approval_groups)
+        if known.may(Permission.DECIDE, group) or known.may(Permission.VIEW, group)
+    ]
+
+
+def pending_case(case: Case, viewer: IdentityName, anchor: Anchor) -> PendingCase:
+    """The case as a line of the viewer's list."""
+    rules = anchor.approval_groups.get(case.approval_group)
+    people = {anchor.person_of(decider) for decider in case.deciders}
+    return PendingCase(
+        request=case.summary(),
+        approvals=len(people),
+        quorum=rules.quorum if rules else 0,
+        decided_by_me=anchor.person_of(viewer) in people - {None},
+    )
+
+
+def shown_case(case: Case, anchor: Anchor) -> CaseResult:
+    """The case as an approver looks at it."""
+    rules = anchor.approval_groups.get(case.approval_group)
+    return CaseResult(
+        request_id=case.id,
+        state=case.state,
+        revision=case.evidence.revisions[-1],
+        decisions=case.evidence.decisions,
+        quorum=rules.quorum if rules else 0,
+        returned_because=case.returned_because,
+    )
+
+
+def _with_decisions(case: Case, decisions: Sequence[tuple[JwsStatement, VerifiedDecision]], *, now: datetime) -> Case:
+    statements = tuple(statement for statement, _ in decisions)
+    return case.model_copy(
+        update={
+            "evidence": case.evidence.model_copy(update={"decisions": statements}),
+            "deciders": tuple(decision.decision.approver for _, decision in decisions),
+            "changed_at": now,
+        }
+    )
+
+
+def _close(case: Case, state: State, *, now: datetime) -> Case:
+    return case.model_copy(update={"state": state, "open_for": None, "sequence": case.sequence + 1, "changed_at": now})

@@ -1,0 +1,1 @@
+"""What intake talks to: MongoDB."""

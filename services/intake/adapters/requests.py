@@ -1,0 +1,25 @@
+"""Intake's requests in MongoDB."""
+
+from collections.abc import Sequence
+
+from services.intake.model import RequestRecord
+from shared.mongo.database import Database
+from shared.mongo.store import MongoStore
+from shared.vocabulary.names import IdentityName, RequestId
+
+LAST_ID = "g"
+"""Sorts after every request id, which is hexadecimal."""
+
+
+class MongoRequests(MongoStore[RequestRecord]):
+    """The collection `requests`."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "requests", RequestRecord)
+
+    async def of_identity(
+        self, identity: IdentityName, *, before: RequestId | None, limit: int
+    ) -> Sequence[RequestRecord]:
+        """Up to `limit` requests of this identity, newest first: their ids are UUIDv7 and sort by time."""
+        condition = {"listed_for": identity, "_id": {"$gte": "0", "$lt": before or LAST_ID}}
+        return await self.find(condition, limit=limit, newest_first=True)

@@ -1,0 +1,7 @@
+"""Intake's settings."""
+
+from shared.config import DutySettings
+
+
+class IntakeSettings(DutySettings):
+    """Nothing beyond what every duty needs."""

@@ -1,0 +1,240 @@
+"""Intake's handlers: one frozen dataclass for each message."""
+
+from dataclasses import dataclass
+
+from services.intake import rules
+from services.intake.model import RequestRecord
+from services.intake.ports import RequestStore
+from shared.clock import Clock
+from shared.contracts import commands, events
+from shared.contracts.replies import EvidenceResult, RequestsResult, SubmitResult
+from shared.contracts.statement import JwsStatement
+from shared.errors import ConflictError, RefusedError
+from shared.evidence.file import EvidenceFile
+from shared.evidence.in_force import PolicyInForce
+from shared.evidence.jws import SigningKey, Typ
+from shared.evidence.verification import (
+    VerifiedSubmission,
+    read_issuance,
+    verify_approval,
+    verify_submission,
+)
+from shared.messaging.messages import (
+    Outcome,
+    Outgoing,
+    Received,
+    notify,
+    publish_event,
+    reply_ok,
+    reply_refused,
+)
+from shared.vocabulary.findings import finding
+from shared.vocabulary.names import IdentityName, RequestId
+from shared.vocabulary.permissions import Permission
+from shared.vocabulary.states import State
+
+
+@dataclass(frozen=True)
+class SubmitRequestHandler:
+    """Screens a submission and passes it on to approval, or refuses it with every finding."""
+
+    requests: RequestStore
+    in_force: PolicyInForce
+    key: SigningKey
+    clock: Clock
+
+    async def __call__(self, message: Received[commands.SubmitRequest]) -> Outcome:
+        """Handle a submission."""
+        now = self.clock.now()
+        policy = self.in_force.policy
+        submission = verify_submission(
+            message.data.submission, self.in_force.anchor, signers=(message.sender,), now=now
+        )
+        self._check_sender(message, submission)
+        screened = rules.screen(submission.content, policy, today=now.date())
+        record = rules.new_record(submission, message.sender, screened, now=now)
+        publish = self._following(message, record, submission, screened)
+        if await self.requests.insert(record.followed_by(message.id, *publish)):
+            return Outcome(publish=publish)
+        return await self._again(message, submission)
+
+    def _check_sender(self, message: Received[commands.SubmitRequest], submission: VerifiedSubmission) -> None:
+        findings = [
+            *rules.check_permission(submission.content, message.sender, self.in_force.policy),
+            *rules.check_signature(submission, message.sender, self.in_force.policy),
+        ]
+        if message.subject != submission.content.request_id:
+            findings.append(finding("message.subject-differs", "the subject is not the request's id"))
+        if findings:
+            raise RefusedError.of(findings)
+
+    def _following(
+        self,
+        message: Received[commands.SubmitRequest],
+        record: RequestRecord,
+        submission: VerifiedSubmission,
+        screened: rules.Screened,
+    ) -> tuple[Outgoing, ...]:
+        now = self.clock.now()
+        if record.state is State.REFUSED:
+            return (reply_refused(message, record.findings, at=now),)
+        revision = rules.first_revision(submission, record.requesters, screened)
+        token = self.key.sign(revision.canonical(), Typ.REVISION, now)
+        accepted = events.RequestAccepted(
+            request_id=record.id,
+            approval_group=record.approval_group,
+            evidence=events.Evidence(submission=message.data.submission, revisions=(JwsStatement(jws=token),)),
+        )
+        return (
+            publish_event(accepted, origin=message.id, sequence=1, at=now),
+            reply_ok(
+                message,
+                SubmitResult(request_id=record.id, state=record.state),
+                "The request was accepted and waits for its approvers.",
+                at=now,
+            ),
+        )
+
+    async def _again(self, message: Received[commands.SubmitRequest], submission: VerifiedSubmission) -> Outcome:
+        """The request id is known: repeat what followed, or the answer, or refuse another content."""
+        known = await self.requests.load(submission.content.request_id)
+        if known is None:
+            raise ConflictError("a request that was there a moment ago is gone")
+        rules.same_request(known, submission, message.sender)
+        stored = known.outcome_of(message.id)
+        if stored is not None:
+            return stored
+        now = self.clock.now()
+        if known.state is State.REFUSED:
+            return Outcome(publish=(reply_refused(message, known.findings, at=now),))
+        result = SubmitResult(request_id=known.id, state=known.state)
+        return Outcome(publish=(reply_ok(message, result, "This request is known already.", at=now),))
+
+
+@dataclass(frozen=True)
+class ShowOptionsHandler:
+    """Tells what an identity may pick."""
+
+    in_force: PolicyInForce
+    clock: Clock
+
+    async def __call__(self, message: Received[commands.ShowOptions]) -> Outcome:
+        """Handle the question."""
+        result = rules.options_for(message.sender, self.in_force.policy)
+        return Outcome(publish=(reply_ok(message, result, "What you may pick.", at=self.clock.now()),))
+
+
+@dataclass(frozen=True)
+class ShowStatusHandler:
+    """Tells where a request stands."""
+
+    requests: RequestStore
+    in_force: PolicyInForce
+    clock: Clock
+
+    async def __call__(self, message: Received[commands.ShowStatus]) -> Outcome:
+        """Handle the question."""
+        record = await _visible(self.requests, message.data.request_id, message.sender, Permission.VIEW, self.in_force)
+        text = f"The request is {record.state}."
+        return Outcome(publish=(reply_ok(message, rules.status_of(record), text, at=self.clock.now()),))
+
+
+@dataclass(frozen=True)
+class ListRequestsHandler:
+    """Lists an identity's own requests."""
+
+    requests: RequestStore
+    clock: Clock
+
+    async def __call__(self, message: Received[commands.ListRequests]) -> Outcome:
+        """Handle the question."""
+        limit = message.data.limit
+        found = await self.requests.of_identity(message.sender, before=message.data.before, limit=limit + 1)
+        result = RequestsResult(requests=tuple(record.summary() for record in found[:limit]), more=len(found) > limit)
+        return Outcome(publish=(reply_ok(message, result, f"{len(result.requests)} requests.", at=self.clock.now()),))
+
+
+@dataclass(frozen=True)
+class ExportEvidenceHandler:
+    """Hands out the signed chain of a request."""
+
+    requests: RequestStore
+    in_force: PolicyInForce
+    clock: Clock
+
+    async def __call__(self, message: Received[commands.ExportEvidence]) -> Outcome:
+        """Handle the question."""
+        record = await _visible(self.requests, message.data.request_id, message.sender, Permission.AUDIT, self.in_force)
+        if record.evidence is None:
+            raise RefusedError(finding("evidence.none", "a refused request has no evidence: nothing was signed"))
+        file = EvidenceFile(request_id=record.id, evidence=record.evidence)
+        result = EvidenceResult(request_id=record.id, evidence=file.canonical().decode())
+        return Outcome(publish=(reply_ok(message, result, "The evidence so far.", at=self.clock.now()),))
+
+
+@dataclass(frozen=True)
+class LifecycleHandler:
+    """Keeps the requester's view of a request up to date and tells the requesters what matters."""
+
+    requests: RequestStore
+    in_force: PolicyInForce
+    clock: Clock
+
+    async def __call__(self, message: Received[events.LifecycleEvent]) -> Outcome:
+        """Handle a lifecycle event of another duty."""
+        record = await self.requests.load(message.data.request_id)
+        if record is None:
+            raise RefusedError(finding("request.unknown", "an event about a request that intake never accepted"))
+        stored = record.outcome_of(message.id)
+        if stored is not None:
+            return stored
+        self._check_proof(message.data)
+        changed = rules.apply_event(
+            record,
+            message.data,
+            by=message.sender,
+            sequence=message.order,
+            now=self.clock.now(),
+        )
+        publish = self._notices(message, record, changed)
+        await self.requests.replace(changed.followed_by(message.id, *publish))
+        return Outcome(publish=publish)
+
+    def _check_proof(self, event: events.LifecycleEvent) -> None:
+        """What a duty's word alone must not change: the evidence is verified before it is kept."""
+        now, anchor = self.clock.now(), self.in_force.anchor
+        match event:
+            case events.RequestApproved():
+                verify_approval(event.evidence, anchor, now=now, as_of_verdict=True)
+            case events.CertificateIssued() | events.CertificateQuarantined():
+                read_issuance(event.issuance, anchor, now=now)
+            case _:
+                return
+
+    def _notices(
+        self, message: Received[events.LifecycleEvent], before: RequestRecord, after: RequestRecord
+    ) -> tuple[Outgoing, ...]:
+        if after.state is before.state or after.state not in rules.NOTICED_STATES:
+            return ()
+        notice = events.RequestNotice(
+            request_id=after.id,
+            state=after.state,
+            message=rules.describe(message.data),
+            findings=getattr(message.data, "findings", ()),
+        )
+        now = self.clock.now()
+        return tuple(notify(notice, origin=message.id, receiver=requester, at=now) for requester in after.requesters)
+
+
+async def _visible(
+    requests: RequestStore,
+    request_id: RequestId,
+    sender: IdentityName,
+    permission: Permission,
+    in_force: PolicyInForce,
+) -> RequestRecord:
+    """The request, if this identity may see it; what it may not see does not exist for it."""
+    record = await requests.load(request_id)
+    if record is None or not rules.may_see(record, sender, permission, in_force.policy):
+        raise RefusedError(finding("request.unknown", "there is no such request that you may see", value=request_id))
+    return record

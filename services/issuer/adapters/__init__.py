@@ -1,0 +1,1 @@
+"""What the issuer talks to: MongoDB and DigiCert."""

@@ -1,0 +1,187 @@
+"""The issuer's handlers: one frozen dataclass for each message."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.issuer import rules
+from services.issuer.model import EvidenceRefusal, Order, OrderState
+from services.issuer.ports import OrderStore, RefusalStore
+from shared.clock import Clock
+from shared.contracts import commands, events
+from shared.contracts.replies import DownloadResult
+from shared.contracts.statement import JwsStatement
+from shared.errors import ConflictError, RefusedError
+from shared.evidence.in_force import PolicyInForce
+from shared.evidence.jws import Typ, verify
+from shared.evidence.steps import Verdict
+from shared.evidence.verification import VerifiedApproval
+from shared.messaging.messages import NOTHING, Outcome, Received, publish_event, reply_ok
+from shared.messaging.schedule import milliseconds
+from shared.observability.metrics import EvidenceMetrics
+from shared.vocabulary.duties import Duty
+from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.formats import FILE_SUFFIXES, MEDIA_TYPES
+from shared.vocabulary.names import Digest
+from shared.x509.delivery import render
+
+OPEN_FOR_APPROVAL = frozenset({OrderState.WITNESSED, OrderState.RETURNED})
+"""States in which an approval may be accepted into an entry that is there already."""
+
+
+@dataclass(frozen=True)
+class RequestApprovedHandler:
+    """Verifies an approval and accepts it into the ledger, from where it is ordered; or returns it."""
+
+    orders: OrderStore
+    refusals: RefusalStore
+    in_force: PolicyInForce
+    metrics: EvidenceMetrics
+    clock: Clock
+    offer: Callable[[Order], None]
+
+    async def __call__(self, message: Received[events.RequestApproved]) -> Outcome:
+        """Handle the event."""
+        now = self.clock.now()
+        try:
+            approval = rules.approval_in(message.data, self.in_force, now=now)
+        except RefusedError as refused:
+            return await self._refuse(message, refused.findings)
+        order = rules.accepted_order(
+            None, message.data, approval, sequence=message.order, now_ms=milliseconds(now.timestamp())
+        ).followed_by(message.id)
+        if await self.orders.insert(order):
+            self.offer(order)
+            return NOTHING
+        return await self._join(message, approval)
+
+    async def _join(self, message: Received[events.RequestApproved], approval: VerifiedApproval) -> Outcome:
+        """There is an entry for this request: a repetition, a witnessed denial, or an approval returned earlier."""
+        known = await self.orders.load(message.data.request_id)
+        if known is None:
+            raise ConflictError("an entry that was there a moment ago is gone")
+        stored = known.outcome_of(message.id)
+        if stored is not None:
+            return stored
+        if known.state not in OPEN_FOR_APPROVAL:
+            return NOTHING
+        now = self.clock.now()
+        denial = rules.standing_denial(known.denials, approval, self.in_force.anchor, now=now)
+        if denial is not None:
+            return await self._return_denied(message, known, denial)
+        order = rules.accepted_order(
+            known, message.data, approval, sequence=message.order, now_ms=milliseconds(now.timestamp())
+        )
+        self.offer(await self.orders.replace(order.followed_by(message.id)))
+        return NOTHING
+
+    async def _return_denied(
+        self, message: Received[events.RequestApproved], known: Order, denial: JwsStatement
+    ) -> Outcome:
+        findings = (
+            finding("evidence.denial-omitted", "an approver denied this request, and the approval leaves that out"),
+        )
+        self._count(findings)
+        publish = self._returned(message, findings, denial=denial)
+        returned = known.model_copy(update={"state": OrderState.RETURNED})
+        await self.orders.replace(returned.followed_by(message.id, *publish.publish))
+        return publish
+
+    async def _refuse(self, message: Received[events.RequestApproved], findings: tuple[Finding, ...]) -> Outcome:
+        """Keep the refusal and tell approval, if the verdict at least is approval's own."""
+        publish = self._returned(message, findings)
+        refusal = EvidenceRefusal(id=message.id, request_id=message.data.request_id, findings=findings)
+        if await self.refusals.insert(refusal.followed_by(message.id, *publish.publish)):
+            self._count(findings)
+            return publish
+        known = await self.refusals.load(message.id)
+        return (known and known.outcome_of(message.id)) or NOTHING
+
+    def _returned(
+        self,
+        message: Received[events.RequestApproved],
+        findings: tuple[Finding, ...],
+        *,
+        denial: JwsStatement | None = None,
+    ) -> Outcome:
+        verdict = self._own_verdict(message.data)
+        if verdict is None:
+            return NOTHING
+        event = events.RequestReturned(
+            request_id=message.data.request_id,
+            approval_group=message.data.approval_group,
+            verdict=verdict,
+            findings=findings,
+            denial=denial,
+        )
+        follows = publish_event(event, origin=message.id, sequence=message.order + 1, at=self.clock.now())
+        return Outcome(publish=(follows,))
+
+    def _own_verdict(self, event: events.RequestApproved) -> Digest | None:
+        """The digest of the verdict, if approval really signed it for this request: forgeries are not answered."""
+        try:
+            keys = self.in_force.anchor.duties[Duty.APPROVAL]
+            signed = verify(event.evidence.verdict or "", Typ.VERDICT, keys, now=self.clock.now())
+            verdict = Verdict.read(signed.payload, code="evidence.verdict-invalid")
+        except RefusedError:
+            return None
+        return signed.digest if verdict.request_id == event.request_id else None
+
+    def _count(self, findings: tuple[Finding, ...]) -> None:
+        for found in findings:
+            self.metrics.refused(found.code)
+
+
+@dataclass(frozen=True)
+class DenialWitness:
+    """Notes an approver's signed denial on its way to approval, so that no approval can leave it out."""
+
+    orders: OrderStore
+    in_force: PolicyInForce
+    clock: Clock
+
+    async def __call__(self, message: Received[commands.DenyRequest]) -> Outcome:
+        """Handle the denial; it is approval that answers it."""
+        rules.check_witnessed(
+            message.data.decision,
+            sender=message.sender,
+            request_id=message.data.request_id,
+            anchor=self.in_force.anchor,
+            now=self.clock.now(),
+        )
+        witnessed = Order(id=message.data.request_id, state=OrderState.WITNESSED, denials=(message.data.decision,))
+        if await self.orders.insert(witnessed.followed_by(message.id)):
+            return NOTHING
+        known = await self.orders.load(message.data.request_id)
+        if known is None:
+            raise ConflictError("an entry that was there a moment ago is gone")
+        if known.state in OPEN_FOR_APPROVAL and message.data.decision not in known.denials:
+            denials = (*known.denials, message.data.decision)
+            await self.orders.replace(known.model_copy(update={"denials": denials}).followed_by(message.id))
+        return NOTHING
+
+
+@dataclass(frozen=True)
+class DownloadCertificateHandler:
+    """Delivers an issued certificate."""
+
+    orders: OrderStore
+    in_force: PolicyInForce
+    clock: Clock
+
+    async def __call__(self, message: Received[commands.DownloadCertificate]) -> Outcome:
+        """Handle the question."""
+        order, form = rules.check_download(
+            await self.orders.load(message.data.request_id),
+            message.data.format,
+            sender=message.sender,
+            in_force=self.in_force,
+        )
+        content = render(order.chain, form, with_chain=message.data.chain)
+        result = DownloadResult.model_construct(
+            request_id=order.id,
+            format=form,
+            media_type=MEDIA_TYPES[form],
+            file_name=f"{order.id}{FILE_SUFFIXES[form]}",
+            content=content,
+        )
+        return Outcome(publish=(reply_ok(message, result, "The certificate.", at=self.clock.now()),))

@@ -1,0 +1,204 @@
+"""The issuer's decisions: pure, no await, no clock, no I/O."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from services.issuer.model import Order, OrderState
+from services.issuer.ports import OrderRequest
+from shared.contracts.events import Evidence, RequestApproved
+from shared.contracts.statement import JwsStatement
+from shared.errors import RefusedError
+from shared.evidence.anchor import Anchor
+from shared.evidence.file import check_issued
+from shared.evidence.in_force import PolicyInForce
+from shared.evidence.steps import DecisionKind, Issuance
+from shared.evidence.verification import (
+    VerifiedApproval,
+    VerifiedDecision,
+    check_decider,
+    verify_approval,
+    verify_decision,
+)
+from shared.identifiers import following_id
+from shared.policy.fitness import check_request, last_day
+from shared.policy.resolution import resolve
+from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.names import IdentityName
+from shared.vocabulary.permissions import Permission
+from shared.x509.certificate import verify_chain
+from shared.x509.csr import parse_csr
+
+
+def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: datetime) -> VerifiedApproval:
+    """The approval, if it holds now under the issuer's own policy and the request still fits it.
+
+    Raises:
+        RefusedError: with every reason why nothing may be ordered.
+    """
+    approval = verify_approval(evidence, in_force.anchor, now=now)
+    revision = approval.revision.revision
+    signed = revision.policy
+    current = resolve(
+        in_force.policy,
+        signing_certificate=signed.signing_certificate,
+        approval_group=signed.approval_group,
+        extension_profile=signed.extension_profile,
+        dn_profile=signed.dn_profile,
+    )
+    if current != signed:
+        raise RefusedError(
+            finding(
+                "evidence.policy-differs",
+                "the policy that applies to this request has changed since it was signed",
+            )
+        )
+    findings = check_request(parse_csr(revision.csr), current, expires_on=revision.expires_on, today=now.date())
+    if findings:
+        raise RefusedError.of(findings)
+    return approval
+
+
+def approval_in(event: RequestApproved, in_force: PolicyInForce, *, now: datetime) -> VerifiedApproval:
+    """The approval that an event carries, if it holds.
+
+    Raises:
+        RefusedError: with every reason why nothing may be ordered.
+    """
+    approval = verify_for_order(event.evidence, in_force, now=now)
+    if approval.revision.revision.request_id != event.request_id:
+        raise RefusedError(finding("evidence.request-differs", "the event is about another request"))
+    return approval
+
+
+def standing_denial(
+    denials: Sequence[JwsStatement], approval: VerifiedApproval, anchor: Anchor, *, now: datetime
+) -> JwsStatement | None:
+    """A witnessed denial of this revision that the approval leaves out.
+
+    A denial by somebody who had approved the same revision before is not one: a second decision changes nothing.
+    """
+    approved_at = {decision.decision.approver: decision.signed_at for decision in approval.decisions}
+    for statement in denials:
+        denial = _denial(statement, anchor, now=now)
+        if denial is None or list(check_decider(denial.decision, approval.revision, anchor)):
+            continue
+        earlier = approved_at.get(denial.decision.approver)
+        if earlier is None or earlier > denial.signed_at:
+            return statement
+    return None
+
+
+def _denial(statement: JwsStatement, anchor: Anchor, *, now: datetime) -> VerifiedDecision | None:
+    try:
+        decision = verify_decision(statement, anchor, now=now)
+    except RefusedError:
+        return None
+    return decision if decision.decision.decision is DecisionKind.DENY else None
+
+
+def check_witnessed(
+    statement: JwsStatement, *, sender: IdentityName, request_id: str, anchor: Anchor, now: datetime
+) -> None:
+    """Check a denial on its way to approval.
+
+    Raises:
+        RefusedError: it is not the sender's own signed denial of this request, or the sender decides for no group.
+    """
+    decision = verify_decision(statement, anchor, now=now).decision
+    identity = anchor.identities.get(sender)
+    if decision.approver != sender or decision.decision is not DecisionKind.DENY or decision.request_id != request_id:
+        raise RefusedError(finding("decision.foreign", "this is not the sender's own denial of this request"))
+    if identity is None or not identity.decides:
+        raise RefusedError(finding("decision.not-an-approver", "decides for no group", value=sender))
+
+
+def accepted_order(
+    known: Order | None, event: RequestApproved, approval: VerifiedApproval, *, sequence: int, now_ms: int
+) -> Order:
+    """The entry of an approval that holds, ready to be ordered."""
+    revision = approval.revision.revision
+    entry = known or Order(id=revision.request_id, state=OrderState.ACCEPTED)
+    return entry.model_copy(
+        update={
+            "state": OrderState.ACCEPTED,
+            "sequence": sequence,
+            "approval_group": revision.policy.approval_group,
+            "requesters": revision.requesters,
+            "evidence": event.evidence,
+            "revision": approval.revision.digest,
+            "verdict": approval.verdict_digest,
+            "due": now_ms,
+        }
+    )
+
+
+def alternative_order_id(order: Order, attempt: int) -> str:
+    """The id under which the CA can be asked for this attempt: derived from request, revision and attempt."""
+    return following_id(f"{order.id}/{order.revision}", f"order/{attempt}")
+
+
+def last_day_of(approval: VerifiedApproval, *, today: date) -> date:
+    """The last day to ask the CA for."""
+    revision = approval.revision.revision
+    return revision.expires_on or last_day(revision.policy, today=today)
+
+
+def order_request(order: Order, approval: VerifiedApproval) -> OrderRequest:
+    """What is sent to the CA for the intent of this entry."""
+    revision = approval.revision.revision
+    if order.alternative_order_id is None or order.expires_on is None:
+        raise ValueError("an order needs a stored intent")
+    common_name = revision.subject.common_name or revision.names.dns[0]
+    return OrderRequest(
+        product=revision.policy.product,
+        alternative_order_id=order.alternative_order_id,
+        csr=revision.csr,
+        common_name=common_name,
+        dns_names=revision.names.dns,
+        signature_hash=revision.policy.signature_hash,
+        organization_id=revision.policy.organization_id,
+        ca_cert_id=revision.policy.ca_cert_id,
+        extended_key_usage=revision.policy.extensions.extended_key_usage,
+        expires_on=order.expires_on,
+    )
+
+
+def check_certificate(
+    issuance: Issuance, approval: VerifiedApproval, anchor: Anchor, roots: Sequence[bytes], *, now: datetime
+) -> list[Finding]:
+    """Every difference between what came back and what was approved, and every flaw of its chain."""
+    return [
+        *check_issued(issuance, approval, anchor, issued_at=now),
+        *verify_chain(issuance.chain, roots, at=now),
+    ]
+
+
+def check_download(
+    order: Order | None, asked: str, *, sender: IdentityName, in_force: PolicyInForce
+) -> tuple[Order, DownloadFormat]:
+    """The entry and the format, if this identity may have that certificate in it.
+
+    Raises:
+        RefusedError: `request.unknown`, `download.not-issued`, `download.quarantined` or `download.format-unknown`.
+    """
+    if order is None or order.approval_group is None or not _may_download(order, sender, in_force):
+        raise RefusedError(finding("request.unknown", "there is no certificate for such a request that you may see"))
+    if order.state is OrderState.QUARANTINED:
+        raise RefusedError(
+            finding("download.quarantined", "the CA's certificate differs from what was approved and is held back")
+        )
+    if order.state is not OrderState.ISSUED:
+        raise RefusedError(finding("download.not-issued", "the certificate is not issued", value=order.state))
+    try:
+        return order, DownloadFormat(asked)
+    except ValueError:
+        known = ", ".join(DownloadFormat)
+        raise RefusedError(finding("download.format-unknown", f"the formats are {known}", value=asked)) from None
+
+
+def _may_download(order: Order, sender: IdentityName, in_force: PolicyInForce) -> bool:
+    identity = in_force.policy.identity(sender)
+    if sender in order.requesters or identity is None or order.approval_group is None:
+        return sender in order.requesters
+    return identity.may(Permission.DOWNLOAD, order.approval_group)

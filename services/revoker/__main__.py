@@ -1,0 +1,72 @@
+"""The revoker's composition root."""
+
+import sys
+from datetime import timedelta
+
+from services.revoker.adapters.certificates import MongoCertificates
+from services.revoker.adapters.digicert import DigiCertRevocation
+from services.revoker.config import RevokerSettings
+from services.revoker.handlers import CertificateIssuedHandler, RevokeCertificateHandler
+from services.revoker.revoking import Revoking
+from shared.config import Secret
+from shared.contracts import commands, events
+from shared.digicert.client import DigiCertClient
+from shared.messaging.gate import Gate
+from shared.messaging.runtime import routes
+from shared.messaging.schedule import Schedule
+from shared.observability.metrics import CaMetrics
+from shared.rabbit.link import Subscription
+from shared.rabbit.topology import commands_queue, events_queue
+from shared.vocabulary.duties import Duty
+from shared.worker import Work, Worker, main
+
+
+def wire(worker: Worker[RevokerSettings], gate: Gate) -> Work:
+    """Put the revoker together."""
+    settings, in_force, clock = worker.settings, worker.in_force, worker.clock
+    certificates = MongoCertificates(worker.database)
+    client = DigiCertClient(
+        base_url=settings.ca.url,
+        api_key=Secret(settings.ca.api_key_file).reveal,
+        timeout=settings.ca.timeout_seconds,
+        max_concurrency=settings.ca.concurrency,
+        observe=CaMetrics(worker.registry).count,
+    )
+    revoking = Revoking(
+        certificates=certificates,
+        ca=DigiCertRevocation(client),
+        publish=worker.link.publish,
+        key=worker.key,
+        clock=clock,
+        lease=timedelta(seconds=settings.ca.timeout_seconds * 2),
+        poll=timedelta(seconds=settings.ca.poll_seconds),
+    )
+    schedule = Schedule(
+        certificates,
+        revoking.advance,
+        clock=clock,
+        gate=gate,
+        concurrency=settings.ca.concurrency,
+        on_failure=worker.messages.work_failed,
+    )
+    issued = CertificateIssuedHandler(certificates, in_force, worker.evidence, clock)
+    return Work(
+        routes=routes(
+            (events.CertificateIssued, issued),
+            (events.CertificateQuarantined, issued),
+            (
+                commands.RevokeCertificate,
+                RevokeCertificateHandler(certificates, in_force, clock, schedule.offer),
+            ),
+        ),
+        subscriptions=[
+            Subscription(events_queue(Duty.REVOKER), settings.broker.prefetch),
+            Subscription(commands_queue(Duty.REVOKER), settings.broker.prefetch),
+        ],
+        background=[schedule.run],
+        finish=[schedule.finish, lambda _: client.aclose()],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(Duty.REVOKER, RevokerSettings, wire))

@@ -1,0 +1,1 @@
+"""What the revoker talks to: MongoDB and DigiCert."""

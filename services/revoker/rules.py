@@ -1,0 +1,124 @@
+"""The revoker's decisions: pure, no await, no clock, no I/O."""
+
+from datetime import datetime
+
+from services.revoker.model import Certificate, CertificateState
+from shared.contracts.commands import RevokeCertificate
+from shared.contracts.events import CertificateIssued, CertificateQuarantined
+from shared.errors import RefusedError
+from shared.evidence.anchor import Anchor
+from shared.evidence.jws import Typ, verify
+from shared.evidence.steps import Revision, Revocation
+from shared.evidence.verification import read_issuance
+from shared.policy.policy import Policy
+from shared.vocabulary.duties import Duty
+from shared.vocabulary.findings import finding
+from shared.vocabulary.names import IdentityName
+from shared.vocabulary.permissions import Permission
+from shared.vocabulary.reasons import RevocationReason
+from shared.x509.certificate import parse_certificate
+
+AVAILABLE_REASONS = (
+    RevocationReason.UNSPECIFIED,
+    RevocationReason.KEY_COMPROMISE,
+    RevocationReason.AFFILIATION_CHANGED,
+    RevocationReason.SUPERSEDED,
+    RevocationReason.CESSATION_OF_OPERATION,
+)
+"""The reasons that DigiCert takes for TLS certificates (BR 7.2.2)."""
+
+
+def certificate_of(
+    event: CertificateIssued | CertificateQuarantined, anchor: Anchor, *, sequence: int, now: datetime
+) -> Certificate:
+    """The certificate that the issuer says it obtained, if its evidence holds.
+
+    Raises:
+        RefusedError: `evidence.*`.
+    """
+    signed, issuance = read_issuance(event.issuance, anchor, now=now)
+    revised = verify(event.revision.jws, Typ.REVISION, anchor.duties[Duty.INTAKE], now=now)
+    revision = Revision.read(revised.payload, code="evidence.revision-invalid")
+    if issuance.revision != revised.digest or event.request_id != issuance.request_id:
+        raise RefusedError(finding("evidence.issuance-differs", "the certificate was issued for another revision"))
+    leaf = parse_certificate(issuance.chain[0])
+    return Certificate(
+        id=event.request_id,
+        sequence=sequence,
+        approval_group=revision.policy.approval_group,
+        requesters=revision.requesters,
+        order_id=issuance.order_id,
+        certificate_id=issuance.certificate_id,
+        serial_number=leaf.serial_hex,
+        digest=leaf.sha256,
+        issuance=signed.digest,
+    )
+
+
+def revoke(
+    certificate: Certificate | None,
+    command: RevokeCertificate,
+    *,
+    sender: IdentityName,
+    policy: Policy,
+    now: datetime,
+    due: int,
+) -> Certificate:
+    """The certificate with its revocation accepted; unchanged when that happened before.
+
+    Raises:
+        RefusedError: `revocation.not-issued`, `revocation.reason-not-available`.
+    """
+    if certificate is None or not _may_revoke(certificate, sender, policy):
+        raise RefusedError(
+            finding(
+                "revocation.not-issued",
+                "there is no certificate for such a request that you may revoke",
+                value=command.request_id,
+            )
+        )
+    if certificate.state is not CertificateState.LIVE:
+        return certificate
+    if command.reason not in AVAILABLE_REASONS:
+        instead = ", ".join(AVAILABLE_REASONS)
+        raise RefusedError(
+            finding(
+                "revocation.reason-not-available",
+                f"the CA takes these reasons: {instead}",
+                value=command.reason,
+            )
+        )
+    return certificate.model_copy(
+        update={
+            "state": CertificateState.REVOKING,
+            "reason": command.reason,
+            "notes": command.notes,
+            "requested_by": sender,
+            "requested_at": now,
+            "due": due,
+        }
+    )
+
+
+def _may_revoke(certificate: Certificate, sender: IdentityName, policy: Policy) -> bool:
+    identity = policy.identity(sender)
+    return sender in certificate.requesters or (
+        identity is not None and identity.may(Permission.REVOKE, certificate.approval_group)
+    )
+
+
+def revocation_of(certificate: Certificate, *, now: datetime) -> Revocation:
+    """What the revoker signs when the CA has revoked."""
+    if certificate.reason is None or certificate.requested_by is None or certificate.requested_at is None:
+        raise ValueError("a revocation has a reason, a requester and a time")
+    return Revocation(
+        request_id=certificate.id,
+        issuance=certificate.issuance,
+        serial_number=certificate.serial_number,
+        certificate=certificate.digest,
+        reason=certificate.reason,
+        notes=certificate.notes,
+        requested_by=certificate.requested_by,
+        requested_at=certificate.requested_at,
+        revoked_at=now,
+    )

@@ -1,0 +1,1 @@
+"""The client library: commands out, replies back, with one identity's own credentials."""

@@ -1,0 +1,91 @@
+"""The catalogue: each message type with its model, who may send it, and by which routing keys it travels."""
+
+from dataclasses import dataclass
+
+from shared.contracts import commands, events, replies
+from shared.vocabulary.duties import Duty
+from shared.vocabulary.model import Model
+
+
+@dataclass(frozen=True)
+class CommandContract:
+    """A command, by the name of its type.
+
+    Identities send it to one duty, which answers with a `Reply` of this result.
+    """
+
+    name: str
+    model: type[Model]
+    duty: Duty
+    verb: str
+    """The last word of its routing key, `<identity>.<duty>.<verb>`."""
+    result: type[replies.Result]
+
+    @property
+    def reply_type(self) -> str:
+        """The type of the answer: the command's, with `.reply` before the version."""
+        stem, version = self.name.rsplit(".", 1)
+        return f"{stem}.reply.{version}"
+
+
+@dataclass(frozen=True)
+class EventContract:
+    """A lifecycle event, by the name of its type.
+
+    One duty publishes it, under `<duty>.<noun>.<participle>.<approval group>`.
+    """
+
+    name: str
+    model: type[events.LifecycleEvent]
+    duty: Duty
+    key: str
+    """The noun and the participle."""
+
+
+REFUSAL_TYPE = "ra.message.refused.v1"
+"""The answer to something that could not be read as a command."""
+NOTICE_TYPE = "ra.request.notice.v1"
+
+COMMANDS: tuple[CommandContract, ...] = (
+    CommandContract("ra.request.submit.v1", commands.SubmitRequest, Duty.INTAKE, "submit", replies.SubmitResult),
+    CommandContract("ra.options.show.v1", commands.ShowOptions, Duty.INTAKE, "options", replies.OptionsResult),
+    CommandContract("ra.request.status.v1", commands.ShowStatus, Duty.INTAKE, "status", replies.StatusResult),
+    CommandContract("ra.request.list.v1", commands.ListRequests, Duty.INTAKE, "list", replies.RequestsResult),
+    CommandContract("ra.evidence.export.v1", commands.ExportEvidence, Duty.INTAKE, "export", replies.EvidenceResult),
+    CommandContract("ra.case.list.v1", commands.ListPending, Duty.APPROVAL, "list", replies.PendingResult),
+    CommandContract("ra.case.show.v1", commands.ShowCase, Duty.APPROVAL, "show", replies.CaseResult),
+    CommandContract("ra.request.approve.v1", commands.ApproveRequest, Duty.APPROVAL, "approve", replies.DecisionResult),
+    CommandContract("ra.request.deny.v1", commands.DenyRequest, Duty.APPROVAL, "deny", replies.DecisionResult),
+    CommandContract(
+        "ra.request.withdraw.v1", commands.WithdrawRequest, Duty.APPROVAL, "withdraw", replies.WithdrawResult
+    ),
+    CommandContract(
+        "ra.certificate.download.v1",
+        commands.DownloadCertificate,
+        Duty.ISSUER,
+        "download",
+        replies.DownloadResult,
+    ),
+    CommandContract(
+        "ra.certificate.revoke.v1", commands.RevokeCertificate, Duty.REVOKER, "revoke", replies.RevokeResult
+    ),
+)
+
+EVENTS: tuple[EventContract, ...] = (
+    EventContract("ra.request.accepted.v1", events.RequestAccepted, Duty.INTAKE, "request.accepted"),
+    EventContract("ra.request.approved.v1", events.RequestApproved, Duty.APPROVAL, "request.approved"),
+    EventContract("ra.request.denied.v1", events.RequestDenied, Duty.APPROVAL, "request.denied"),
+    EventContract("ra.request.withdrawn.v1", events.RequestWithdrawn, Duty.APPROVAL, "request.withdrawn"),
+    EventContract("ra.request.returned.v1", events.RequestReturned, Duty.ISSUER, "request.returned"),
+    EventContract("ra.request.ordered.v1", events.RequestOrdered, Duty.ISSUER, "request.ordered"),
+    EventContract("ra.request.failed.v1", events.RequestFailed, Duty.ISSUER, "request.failed"),
+    EventContract("ra.certificate.issued.v1", events.CertificateIssued, Duty.ISSUER, "certificate.issued"),
+    EventContract(
+        "ra.certificate.quarantined.v1", events.CertificateQuarantined, Duty.ISSUER, "certificate.quarantined"
+    ),
+    EventContract("ra.certificate.revoked.v1", events.CertificateRevoked, Duty.REVOKER, "certificate.revoked"),
+    EventContract("ra.revocation.failed.v1", events.RevocationFailed, Duty.REVOKER, "revocation.failed"),
+)
+
+COMMAND_OF = {contract.model: contract for contract in COMMANDS}
+EVENT_OF = {contract.model: contract for contract in EVENTS}

@@ -1,0 +1,95 @@
+"""Commands: what identities ask of the duties, in the imperative."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from shared.contracts.content import Notes
+from shared.contracts.statement import DecisionStatement, SubmissionStatement
+from shared.vocabulary.model import Model
+from shared.vocabulary.names import ApprovalGroupField, RequestIdField
+from shared.vocabulary.reasons import RevocationReason
+
+PageSize = Annotated[int, Field(ge=1, le=200)]
+
+
+class SubmitRequest(Model):
+    """Submit a certificate request. Answered by `SubmitResult`."""
+
+    submission: SubmissionStatement
+
+
+class ShowOptions(Model):
+    """Ask what one may pick when submitting. Answered by `OptionsResult`."""
+
+
+class ShowStatus(Model):
+    """Ask where a request stands. Answered by `StatusResult`."""
+
+    request_id: RequestIdField
+
+
+class ListRequests(Model):
+    """List the requests one has made, newest first. Answered by `RequestsResult`."""
+
+    before: RequestIdField | None = None
+    """Go on from here: only requests older than this one."""
+    limit: PageSize = 50
+
+
+class ExportEvidence(Model):
+    """Ask for the whole signed chain of a request. Answered by `EvidenceResult`."""
+
+    request_id: RequestIdField
+
+
+class ListPending(Model):
+    """List the requests that wait for a decision in one's groups, oldest first. Answered by `PendingResult`."""
+
+    approval_group: ApprovalGroupField | None = None
+    after: RequestIdField | None = None
+    limit: PageSize = 50
+
+
+class ShowCase(Model):
+    """Ask for a case as its approvers see it. Answered by `CaseResult`."""
+
+    request_id: RequestIdField
+
+
+class ApproveRequest(Model):
+    """Approve one revision of a request, by a signed decision. Answered by `DecisionResult`."""
+
+    request_id: RequestIdField
+    decision: DecisionStatement
+
+
+class DenyRequest(Model):
+    """Deny a request, by a signed decision. Answered by `DecisionResult`."""
+
+    request_id: RequestIdField
+    decision: DecisionStatement
+
+
+class WithdrawRequest(Model):
+    """Take back a request that is not yet approved. Answered by `WithdrawResult`."""
+
+    request_id: RequestIdField
+
+
+class DownloadCertificate(Model):
+    """Fetch an issued certificate. Answered by `DownloadResult`."""
+
+    request_id: RequestIdField
+    format: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9-]{1,32}\Z")]
+    """The name of a `DownloadFormat`."""
+    chain: bool = True
+    """Whether the intermediates come with it; formats that hold one certificate leave them out."""
+
+
+class RevokeCertificate(Model):
+    """Revoke an issued certificate. Answered by `RevokeResult` once it is accepted, not yet done."""
+
+    request_id: RequestIdField
+    reason: RevocationReason
+    notes: Annotated[Notes, StringConstraints(max_length=1_000)] = ""

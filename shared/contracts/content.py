@@ -1,0 +1,43 @@
+"""What a requester asks for."""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from shared.vocabulary.model import Model
+from shared.vocabulary.names import (
+    ApprovalGroupField,
+    DnProfileField,
+    ExtensionProfileField,
+    IdentityField,
+    RequestIdField,
+    SigningCertificateField,
+)
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"\A[^\x00-\x1f\x7f\u2028\u2029]+\Z")]
+Notes = Annotated[str, StringConstraints(max_length=4_000)]
+EmailAddress = Annotated[
+    str,
+    StringConstraints(max_length=254, pattern=r"\A[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}\Z"),
+]
+
+
+class RequestContent(Model):
+    """The content of a certificate request, as its requester wrote it."""
+
+    request_id: RequestIdField
+    """A new UUIDv7, chosen by the client: the same id with the same content repeats the answer."""
+    name: Line
+    method: Literal["csr"] = "csr"
+    csr: Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
+    """PKCS#10 in PEM (RFC 7468)."""
+    signing_certificate: SigningCertificateField
+    approval_group: ApprovalGroupField
+    extension_profile: ExtensionProfileField
+    dn_profile: DnProfileField
+    expires_on: date | None = None
+    """The certificate's last day, UTC; without it, the longest that the signing certificate allows."""
+    notes: Notes = ""
+    emails: Annotated[tuple[EmailAddress, ...], Field(max_length=10)] = ()
+    on_behalf_of: IdentityField | None = None

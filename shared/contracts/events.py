@@ -1,0 +1,133 @@
+"""Lifecycle events: what happened to a request, in the past participle, each with the signed proof of it."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from shared.contracts.statement import CompactJws, DecisionStatement, RevisionStatement, SubmissionStatement
+from shared.vocabulary.findings import Finding
+from shared.vocabulary.model import Model
+from shared.vocabulary.names import ApprovalGroupField, DigestField, RequestIdField
+from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.states import State
+
+
+class LifecycleEvent(Model):
+    """Something that happened to one request."""
+
+    state: ClassVar[State]
+    """Where the request stands after it."""
+    request_id: RequestIdField
+    approval_group: ApprovalGroupField
+
+
+class Evidence(Model):
+    """The signed chain, as far as it has come: the steps of the design in their order."""
+
+    submission: SubmissionStatement
+    revisions: Annotated[tuple[RevisionStatement, ...], Field(min_length=1, max_length=50)]
+    decisions: Annotated[tuple[DecisionStatement, ...], Field(max_length=50)] = ()
+    verdict: CompactJws | None = None
+    issuance: CompactJws | None = None
+    revocation: CompactJws | None = None
+
+
+class RequestAccepted(LifecycleEvent):
+    """Intake: the request is well-formed and allowed; the approvers' turn."""
+
+    state = State.PENDING
+    evidence: Evidence
+
+
+class RequestApproved(LifecycleEvent):
+    """Approval: the quorum approved exactly this revision."""
+
+    state = State.APPROVED
+    evidence: Evidence
+
+
+class RequestDenied(LifecycleEvent):
+    """Approval: an approver denied it."""
+
+    state = State.DENIED
+    evidence: Evidence
+
+
+class RequestWithdrawn(LifecycleEvent):
+    """Approval: a requester took it back."""
+
+    state = State.WITHDRAWN
+    by: str
+
+
+class RequestReturned(LifecycleEvent):
+    """Issuer: the approval does not hold, so the approvers must decide again; `denial` is one they left out."""
+
+    state = State.PENDING
+    verdict: DigestField | None
+    findings: tuple[Finding, ...]
+    denial: DecisionStatement | None = None
+
+
+class RequestOrdered(LifecycleEvent):
+    """Issuer: the CA took the order and has not issued yet."""
+
+    state = State.ORDERED
+    order_id: int
+    message: str
+
+
+class CertificateIssued(LifecycleEvent):
+    """Issuer: the certificate came back and matches what was approved."""
+
+    state = State.ISSUED
+    issuance: CompactJws
+    revision: RevisionStatement
+    serial_number: str
+    """Lower-case hexadecimal."""
+    not_after: datetime
+
+
+class RequestFailed(LifecycleEvent):
+    """Issuer: the CA said no, for good."""
+
+    state = State.FAILED
+    findings: tuple[Finding, ...]
+
+
+class CertificateQuarantined(LifecycleEvent):
+    """Issuer: what the CA issued differs from what was approved; it is not delivered and should be revoked."""
+
+    state = State.QUARANTINED
+    issuance: CompactJws
+    revision: RevisionStatement
+    serial_number: str
+    not_after: datetime
+    findings: tuple[Finding, ...]
+
+
+class CertificateRevoked(LifecycleEvent):
+    """Revoker: the CA revoked it."""
+
+    state = State.REVOKED
+    revocation: CompactJws
+    reason: RevocationReason
+    revoked_at: datetime
+
+
+class RevocationFailed(LifecycleEvent):
+    """Revoker: the CA refused to revoke; the certificate stays as it was and operators are alarmed."""
+
+    state = State.ISSUED
+    reason: RevocationReason
+    findings: tuple[Finding, ...]
+
+
+class RequestNotice(Model):
+    """Intake to the requester: the request has a new state."""
+
+    request_id: RequestIdField
+    state: State
+    message: str
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,201 @@
+"""Replies: `{code, message, findings}` for every command from a known sender, with its result if it has one."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import Base64Bytes, Field, StringConstraints
+
+from shared.contracts.statement import DecisionStatement, RevisionStatement
+from shared.vocabulary.findings import Finding
+from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.model import Model
+from shared.vocabulary.names import (
+    ApprovalGroupField,
+    DigestField,
+    DnProfileField,
+    ExtensionProfileField,
+    IdentityField,
+    RequestIdField,
+    SigningCertificateField,
+)
+from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.states import State
+
+
+class ReplyCode(StrEnum):
+    """`ok`: done or accepted. `refused`: the sender must change something. `failed`: our fault; operators know."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class Result(Model):
+    """What a command was answered with, beyond the code."""
+
+
+ResultT = TypeVar("ResultT", bound=Result)
+
+
+class Reply(Model, Generic[ResultT]):
+    """The answer to one command."""
+
+    code: ReplyCode
+    message: str
+    findings: tuple[Finding, ...] = ()
+    result: ResultT | None = None
+
+
+class Refusal(Model):
+    """The answer to something that could not be read as a command, or was refused."""
+
+    code: ReplyCode = ReplyCode.REFUSED
+    message: str
+    findings: tuple[Finding, ...] = ()
+    result: None = None
+
+
+class SubmitResult(Result):
+    """The request is on its way to the approvers."""
+
+    request_id: RequestIdField
+    state: State
+
+
+class ProfileOption(Result):
+    """A profile that may be picked."""
+
+    name: str
+    description: str
+
+
+class SigningCertificateOption(Result):
+    """A signing certificate and what goes with it."""
+
+    name: SigningCertificateField
+    description: str
+    approval_groups: tuple[ApprovalGroupField, ...]
+    extension_profiles: tuple[ExtensionProfileField, ...]
+    dn_profiles: tuple[DnProfileField, ...]
+    enrollment_methods: tuple[str, ...]
+    key_types: tuple[str, ...]
+    max_validity_days: int
+
+
+class OptionsResult(Result):
+    """What this identity may pick when it submits."""
+
+    signing_certificates: tuple[SigningCertificateOption, ...]
+    extension_profiles: tuple[ProfileOption, ...]
+    dn_profiles: tuple[ProfileOption, ...]
+    approval_groups: tuple[ProfileOption, ...]
+
+
+class RequestSummary(Result):
+    """A request in one line."""
+
+    request_id: RequestIdField
+    name: str
+    state: State
+    approval_group: ApprovalGroupField
+    requesters: tuple[IdentityField, ...]
+    subject: str
+    submitted_at: datetime
+    changed_at: datetime
+
+
+class HistoryEntry(Result):
+    """One thing that happened to a request."""
+
+    at: datetime
+    state: State
+    by: str
+    message: str
+
+
+class StatusResult(Result):
+    """Where a request stands and how it came there."""
+
+    request: RequestSummary
+    names: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    history: tuple[HistoryEntry, ...]
+    serial_number: str | None = None
+    not_after: datetime | None = None
+
+
+class RequestsResult(Result):
+    """One page of requests; `more` says whether to ask again `before` the last one."""
+
+    requests: tuple[RequestSummary, ...]
+    more: bool
+
+
+class EvidenceResult(Result):
+    """The evidence file of a request, as `ra audit export` writes it."""
+
+    request_id: RequestIdField
+    evidence: str
+
+
+class PendingCase(Result):
+    """A case in the approvers' list."""
+
+    request: RequestSummary
+    approvals: int
+    quorum: int
+    decided_by_me: bool
+
+
+class PendingResult(Result):
+    """One page of cases; `more` says whether to ask again `after` the last one."""
+
+    cases: tuple[PendingCase, ...]
+    more: bool
+
+
+class CaseResult(Result):
+    """A case as its approvers see it: the revision's own signed bytes, from which the desk shows everything."""
+
+    request_id: RequestIdField
+    state: State
+    revision: RevisionStatement
+    decisions: tuple[DecisionStatement, ...]
+    quorum: int
+    returned_because: tuple[Finding, ...] = ()
+
+
+class DecisionResult(Result):
+    """What the decision led to."""
+
+    request_id: RequestIdField
+    state: State
+    approvals: int
+    quorum: int
+
+
+class WithdrawResult(Result):
+    """The request is withdrawn."""
+
+    request_id: RequestIdField
+    state: State
+
+
+class DownloadResult(Result):
+    """The certificate in the format asked for."""
+
+    request_id: RequestIdField
+    format: DownloadFormat
+    media_type: str
+    file_name: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,120}\Z")]
+    content: Annotated[Base64Bytes, Field(max_length=1_000_000)]
+
+
+class RevokeResult(Result):
+    """The revocation is accepted and under way, or was done before."""
+
+    request_id: RequestIdField
+    state: State
+    reason: RevocationReason
+    certificate: DigestField

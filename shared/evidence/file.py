@@ -1,0 +1,157 @@
+"""The evidence file: the whole chain of one request, as `ra audit export` writes it."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import ValidationError
+
+from shared.contracts.events import Evidence
+from shared.errors import RefusedError
+from shared.evidence.anchor import Anchor
+from shared.evidence.steps import Issuance, Revocation
+from shared.evidence.verification import (
+    VerifiedApproval,
+    VerifiedRevision,
+    verify_approval,
+    verify_issuance,
+    verify_revision,
+    verify_revocation,
+)
+from shared.policy.fitness import last_day
+from shared.policy.model import Trust
+from shared.policy.resolution import ResolvedPolicy
+from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.model import Model, mistakes
+from shared.vocabulary.names import RequestIdField
+from shared.x509.certificate import parse_certificate, verify_chain
+from shared.x509.comparison import ApprovedFields, TrustKind, compare_with_approved
+
+
+class EvidenceFile(Model):
+    """The content of an evidence file; the file itself is its canonical JSON."""
+
+    format: Literal["countersign-evidence/1"] = "countersign-evidence/1"
+    request_id: RequestIdField
+    evidence: Evidence
+
+
+class Story(Model):
+    """What a verified evidence file tells, step by step."""
+
+    request_id: RequestIdField
+    steps: tuple[str, ...]
+    issued: bool
+    revoked: bool
+
+
+def read_evidence(data: bytes) -> EvidenceFile:
+    """The file's content.
+
+    Raises:
+        RefusedError: `evidence.file-invalid`, or `evidence.file-not-canonical` when a byte was added or reordered.
+    """
+    try:
+        file = EvidenceFile.model_validate_json(data)
+    except ValidationError as error:
+        raise RefusedError.of(mistakes(error, code="evidence.file-invalid")) from None
+    if file.canonical() != data:
+        raise RefusedError(finding("evidence.file-not-canonical", "the file is not in its canonical form"))
+    return file
+
+
+def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Story:
+    """Check everything the file holds against the anchor.
+
+    Raises:
+        RefusedError: with the findings that break it.
+    """
+    evidence = file.evidence
+    _, revision = verify_revision(evidence, anchor, now=now)
+    if revision.revision.request_id != file.request_id:
+        raise RefusedError(finding("evidence.request-differs", "the file names another request than its evidence"))
+    steps = _beginning(file, revision)
+    if evidence.verdict is None:
+        if evidence.issuance is not None or evidence.revocation is not None:
+            raise RefusedError(finding("evidence.verdict-missing", "a certificate without approval's verdict"))
+        return Story(request_id=file.request_id, steps=(*steps, "not approved"), issued=False, revoked=False)
+    approval = verify_approval(evidence, anchor, now=now, as_of_verdict=True)
+    steps += [
+        f"{decision.signed_at.isoformat()}  {decision.decision.approver} approved revision {revision.revision.number}"
+        for decision in approval.decisions
+    ]
+    steps.append(f"{approval.verdict_signed_at.isoformat()}  approval found the quorum reached")
+    if evidence.issuance is None:
+        if evidence.revocation is not None:
+            raise RefusedError(finding("evidence.issuance-missing", "a revocation without a certificate"))
+        return Story(request_id=file.request_id, steps=tuple(steps), issued=False, revoked=False)
+    issuance, signed = verify_issuance(evidence, approval, anchor, now=now)
+    findings = check_issued(issuance, approval, anchor, issued_at=signed.signed_at)
+    if findings and issuance.outcome == "issued":
+        raise RefusedError.of(findings)
+    leaf = parse_certificate(issuance.chain[0])
+    steps.append(
+        f"{signed.signed_at.isoformat()}  issuer {'obtained' if issuance.outcome == 'issued' else 'quarantined'} "
+        f"certificate {leaf.serial_hex} (order {issuance.order_id})"
+    )
+    revocation = verify_revocation(evidence, signed, anchor, now=now)
+    if revocation is not None:
+        if revocation.certificate != leaf.sha256 or revocation.serial_number != leaf.serial_hex:
+            raise RefusedError(finding("evidence.revocation-differs", "another certificate was revoked"))
+        steps.append(_revoked(revocation))
+    return Story(
+        request_id=file.request_id,
+        steps=tuple(steps),
+        issued=issuance.outcome == "issued",
+        revoked=revocation is not None,
+    )
+
+
+def approved_fields(
+    approval: VerifiedApproval, resolved: ResolvedPolicy, intermediate: bytes, *, issued_at: datetime
+) -> ApprovedFields:
+    """What the certificate that comes back is compared with."""
+    revision = approval.revision.revision
+    expires_on = revision.expires_on or last_day(resolved, today=issued_at.date())
+    usages = frozenset(resolved.extensions.extended_key_usage)
+    return ApprovedFields(
+        trust=TrustKind.PUBLIC if resolved.trust is Trust.PUBLIC else TrustKind.PRIVATE,
+        spki_sha256=revision.public_key,
+        subject=revision.subject,
+        names=revision.names,
+        not_after_latest=datetime(
+            expires_on.year, expires_on.month, expires_on.day, 23, 59, 59, tzinfo=issued_at.tzinfo
+        ),
+        eku_required=usages,
+        eku_allowed=usages,
+        issuer=intermediate,
+    )
+
+
+def check_issued(
+    issuance: Issuance, approval: VerifiedApproval, anchor: Anchor, *, issued_at: datetime
+) -> list[Finding]:
+    """The CA's certificate against the approved bytes and the intermediate that the anchor names."""
+    resolved = approval.revision.revision.policy
+    intermediate = anchor.intermediate(resolved.signing_certificate)
+    leaf = parse_certificate(issuance.chain[0])
+    fields = approved_fields(approval, resolved, intermediate, issued_at=issued_at)
+    return [
+        *verify_chain(issuance.chain, [intermediate], at=max(issued_at, leaf.not_before)),
+        *compare_with_approved(leaf, fields),
+    ]
+
+
+def _beginning(file: EvidenceFile, revision: VerifiedRevision) -> list[str]:
+    content = revision.revision
+    signed = "signed" if file.evidence.submission.kind == "jws" else "unsigned"
+    return [
+        f"{signed} submission by {', '.join(content.requesters)}: {content.subject}",
+        f"{revision.signed_at.isoformat()}  intake accepted it as revision {content.number}, {revision.digest}",
+    ]
+
+
+def _revoked(revocation: Revocation) -> str:
+    return (
+        f"{revocation.revoked_at.isoformat()}  revoker revoked it: {revocation.reason}, "
+        f"asked by {revocation.requested_by}"
+    )

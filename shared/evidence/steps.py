@@ -1,0 +1,98 @@
+"""The steps of the evidence: what each signature is made over."""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Base64Bytes, Field, StringConstraints
+
+from shared.contracts.content import EmailAddress, Line, Notes
+from shared.policy.resolution import ResolvedPolicy
+from shared.vocabulary.findings import Finding
+from shared.vocabulary.model import Model
+from shared.vocabulary.names import DigestField, IdentityField, RequestIdField
+from shared.vocabulary.reasons import RevocationReason
+from shared.x509.names import DistinguishedName, SubjectAltNames
+
+SerialNumber = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{1,40}\Z")]
+
+
+class Revision(Model):
+    """Steps 1 and 2: one version of a request's content, with the part of the policy that applies to it."""
+
+    request_id: RequestIdField
+    number: Annotated[int, Field(ge=1, le=50)]
+    submission: DigestField
+    predecessor: DigestField | None = None
+    requesters: Annotated[tuple[IdentityField, ...], Field(min_length=1, max_length=2)]
+    name: Line
+    method: Literal["csr"] = "csr"
+    csr: Annotated[Base64Bytes, Field(max_length=65_536)]
+    """PKCS#10, DER."""
+    public_key: DigestField
+    """Of the SubjectPublicKeyInfo, DER."""
+    subject: DistinguishedName
+    names: SubjectAltNames
+    expires_on: date | None
+    notes: Notes
+    emails: tuple[EmailAddress, ...]
+    policy: ResolvedPolicy
+    findings: tuple[Finding, ...] = ()
+    """Warnings and notes of the screening, for the approvers."""
+
+
+class DecisionKind(StrEnum):
+    """What an approver decides."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+class Decision(Model):
+    """Step 3: an approver's word on exactly one revision."""
+
+    request_id: RequestIdField
+    revision: DigestField
+    decision: DecisionKind
+    approver: IdentityField
+    note: Annotated[str, StringConstraints(max_length=1_000)] = ""
+
+
+class Verdict(Model):
+    """Step 4: approval's finding that the quorum is reached."""
+
+    request_id: RequestIdField
+    revision: DigestField
+    outcome: Literal["approved"] = "approved"
+    decisions: Annotated[tuple[DigestField, ...], Field(min_length=1, max_length=50)]
+    """The digests of the decisions' payloads, in the order of the evidence."""
+    policy_digest: DigestField
+
+
+class Issuance(Model):
+    """Step 6: what the issuer obtained."""
+
+    request_id: RequestIdField
+    revision: DigestField
+    verdict: DigestField
+    outcome: Literal["issued", "quarantined"]
+    order_id: int
+    certificate_id: int
+    alternative_order_id: str
+    chain: Annotated[tuple[Base64Bytes, ...], Field(min_length=1, max_length=6)]
+    """DER, leaf first."""
+    policy_digest: DigestField
+
+
+class Revocation(Model):
+    """Step 6: what the revoker revoked."""
+
+    request_id: RequestIdField
+    issuance: DigestField
+    serial_number: SerialNumber
+    certificate: DigestField
+    reason: RevocationReason
+    notes: str
+    requested_by: IdentityField
+    requested_at: datetime
+    revoked_at: datetime

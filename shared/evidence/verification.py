@@ -1,0 +1,285 @@
+"""Verification of the chain. It raises with every reason; it never answers "false".
+
+The issuer runs this against its own policy before anything is ordered; `ra audit verify` runs the same code offline.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.contracts.content import RequestContent
+from shared.contracts.events import Evidence
+from shared.contracts.statement import JwsStatement, UnsignedSubmission
+from shared.errors import RefusedError
+from shared.evidence.anchor import Anchor
+from shared.evidence.jws import SKEW, Typ, Verified, kid_of, payload_of, verify
+from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, Revocation, Verdict
+from shared.policy.fitness import certificate_names
+from shared.vocabulary.duties import Duty
+from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.model import digest_of
+from shared.vocabulary.names import Digest, IdentityName
+from shared.x509.csr import parse_csr
+
+
+@dataclass(frozen=True)
+class VerifiedSubmission:
+    """Step 0: what was asked for, and by whose signature, if it has one."""
+
+    content: RequestContent
+    digest: Digest
+    signer: IdentityName | None
+    signed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class VerifiedRevision:
+    """Steps 1 and 2: the content in force, its digest, and when it was signed."""
+
+    revision: Revision
+    digest: Digest
+    signed_at: datetime
+
+
+@dataclass(frozen=True)
+class VerifiedDecision:
+    """Step 3: a decision, its digest, and when it was signed."""
+
+    decision: Decision
+    digest: Digest
+    signed_at: datetime
+
+
+@dataclass(frozen=True)
+class VerifiedApproval:
+    """Steps 0 to 4, all of them good together."""
+
+    submission: VerifiedSubmission
+    revision: VerifiedRevision
+    decisions: tuple[VerifiedDecision, ...]
+    verdict: Verdict
+    verdict_digest: Digest
+    verdict_signed_at: datetime
+
+
+def verify_submission(
+    statement: JwsStatement | UnsignedSubmission,
+    anchor: Anchor,
+    *,
+    signers: Sequence[IdentityName],
+    now: datetime,
+) -> VerifiedSubmission:
+    """Step 0, signed by one of `signers` if it is signed at all.
+
+    Raises:
+        RefusedError: the signature does not hold, or the content is malformed.
+    """
+    if isinstance(statement, UnsignedSubmission):
+        return VerifiedSubmission(statement.content, digest_of(statement.content.canonical()), None, None)
+    kid = kid_of(statement.jws)
+    owner = next((name for name in signers if any(key.kid == kid for key in anchor.keys_of(name))), None)
+    verified = verify(statement.jws, Typ.SUBMISSION, anchor.keys_of(owner) if owner else (), now=now)
+    content = RequestContent.read(verified.payload, code="submission.invalid")
+    return VerifiedSubmission(content, verified.digest, owner, verified.signed_at)
+
+
+def verify_revision(
+    evidence: Evidence, anchor: Anchor, *, now: datetime
+) -> tuple[VerifiedSubmission, VerifiedRevision]:
+    """Steps 0 to 2: the submission, and the revision in force that follows from it.
+
+    Raises:
+        RefusedError: with the first finding that breaks the chain, or all that the contents give.
+    """
+    if len(evidence.revisions) != 1:
+        raise RefusedError(finding("evidence.revisions", "this version knows requests of one revision only"))
+    signed = verify(evidence.revisions[0].jws, Typ.REVISION, anchor.duties[Duty.INTAKE], now=now)
+    revision = Revision.read(signed.payload, code="evidence.revision-invalid")
+    submission = verify_submission(evidence.submission, anchor, signers=revision.requesters, now=now)
+    findings = list(_check_revision(revision, signed, submission, anchor))
+    if findings:
+        raise RefusedError.of(findings)
+    return submission, VerifiedRevision(revision, signed.digest, signed.signed_at)
+
+
+def _check_revision(
+    revision: Revision, signed: Verified, submission: VerifiedSubmission, anchor: Anchor
+) -> Iterator[Finding]:
+    content = submission.content
+    if revision.number != 1 or revision.predecessor is not None:
+        yield finding("evidence.revisions", "the first revision has the number 1 and no predecessor")
+    if revision.submission != submission.digest:
+        yield finding("evidence.submission-differs", "the revision was not made from this submission")
+    if submission.signed_at is not None and signed.signed_at + SKEW < submission.signed_at:
+        yield finding("evidence.order", "the revision is older than the submission it was made from")
+    for requester in revision.requesters:
+        identity = anchor.identities.get(requester)
+        if identity is None:
+            yield finding("evidence.requester-unknown", "a requester is not known", value=requester)
+        elif identity.must_sign and submission.signer is None and requester == revision.requesters[0]:
+            yield finding("evidence.submission-unsigned", "this requester must sign submissions", value=requester)
+    if content.on_behalf_of is not None and content.on_behalf_of not in revision.requesters:
+        yield finding("evidence.requesters-differ", "who the request is for is not among its requesters")
+    csr = parse_csr(content.csr)
+    same = {
+        "request_id": content.request_id == revision.request_id,
+        "name": content.name == revision.name,
+        "method": content.method == revision.method,
+        "csr": csr.der == revision.csr and csr.spki_sha256 == revision.public_key,
+        "subject": csr.subject == revision.subject,
+        "names": certificate_names(csr) == revision.names,
+        "signing_certificate": content.signing_certificate == revision.policy.signing_certificate,
+        "approval_group": content.approval_group == revision.policy.approval_group,
+        "extension_profile": content.extension_profile == revision.policy.extension_profile,
+        "dn_profile": content.dn_profile == revision.policy.dn_profile,
+        "expires_on": content.expires_on == revision.expires_on,
+        "notes": content.notes == revision.notes,
+        "emails": content.emails == revision.emails,
+    }
+    for field, equal in same.items():
+        if not equal:
+            yield finding("evidence.content-differs", f"{field} is not what the requester asked for")
+
+
+def verify_decision(statement: JwsStatement, anchor: Anchor, *, now: datetime) -> VerifiedDecision:
+    """Step 3: an approver's decision, signed with a key of the approver it names.
+
+    Raises:
+        RefusedError: the signature does not hold or the payload is malformed.
+    """
+    claimed = Decision.read(payload_of(statement.jws), code="decision.invalid")
+    verified = verify(statement.jws, Typ.DECISION, anchor.keys_of(claimed.approver), now=now)
+    return VerifiedDecision(claimed, verified.digest, verified.signed_at)
+
+
+def check_decider(decision: Decision, revision: VerifiedRevision, anchor: Anchor) -> Iterator[Finding]:
+    """Why this decision would not count for this revision, whatever it says."""
+    group = revision.revision.policy.approval_group
+    approver = anchor.identities.get(decision.approver)
+    if approver is None or group not in approver.decides or approver.person is None:
+        yield finding("decision.not-an-approver", f"may not decide for {group}", value=decision.approver)
+    requesters = revision.revision.requesters
+    people = {anchor.person_of(requester) for requester in requesters} - {None}
+    if decision.approver in requesters or (approver is not None and approver.person in people):
+        yield finding("decision.by-requester", "who asks can't agree", value=decision.approver)
+    if decision.request_id != revision.revision.request_id or decision.revision != revision.digest:
+        yield finding(
+            "decision.outdated-revision",
+            "this was decided on another revision than the one in force; look at the request again",
+            value=decision.revision,
+        )
+
+
+def counting_people(decisions: Sequence[VerifiedDecision], anchor: Anchor) -> frozenset[str]:
+    """The distinct people behind these decisions."""
+    people = (anchor.person_of(decision.decision.approver) for decision in decisions)
+    return frozenset(person for person in people if person is not None)
+
+
+def lapsed(signed_at: datetime, group: str, anchor: Anchor, *, now: datetime) -> bool:
+    """Whether an approval of this time no longer stays good."""
+    rules = next((rules for name, rules in anchor.approval_groups.items() if name == group), None)
+    return rules is None or signed_at + timedelta(hours=rules.approvals_stay_good_hours) < now
+
+
+def verify_approval(
+    evidence: Evidence, anchor: Anchor, *, now: datetime, as_of_verdict: bool = False
+) -> VerifiedApproval:
+    """Steps 0 to 4: exactly this revision was approved by the quorum that the anchor demands now.
+
+    With `as_of_verdict`, whether an approval had lapsed is judged at the time of the verdict: for records of the past.
+
+    Raises:
+        RefusedError: with every finding.
+    """
+    submission, revision = verify_revision(evidence, anchor, now=now)
+    if evidence.verdict is None:
+        raise RefusedError(finding("evidence.verdict-missing", "approval's verdict is missing"))
+    signed = verify(evidence.verdict, Typ.VERDICT, anchor.duties[Duty.APPROVAL], now=now)
+    verdict = Verdict.read(signed.payload, code="evidence.verdict-invalid")
+    decisions = tuple(verify_decision(statement, anchor, now=now) for statement in evidence.decisions)
+    judged_at = signed.signed_at if as_of_verdict else now
+    findings = list(_check_verdict(verdict, signed, revision, decisions, anchor, now=judged_at))
+    if findings:
+        raise RefusedError.of(findings)
+    return VerifiedApproval(submission, revision, decisions, verdict, signed.digest, signed.signed_at)
+
+
+def _check_verdict(
+    verdict: Verdict,
+    signed: Verified,
+    revision: VerifiedRevision,
+    decisions: tuple[VerifiedDecision, ...],
+    anchor: Anchor,
+    *,
+    now: datetime,
+) -> Iterator[Finding]:
+    group = revision.revision.policy.approval_group
+    if verdict.revision != revision.digest or verdict.request_id != revision.revision.request_id:
+        yield finding("evidence.verdict-differs", "the verdict is about another revision")
+    if verdict.decisions != tuple(decision.digest for decision in decisions):
+        yield finding("evidence.decisions-differ", "the decisions are not those that the verdict names")
+    for decision in decisions:
+        yield from check_decider(decision.decision, revision, anchor)
+        if decision.decision.decision is DecisionKind.DENY:
+            yield finding("evidence.denied", "an approver denied it", value=decision.decision.approver)
+        if decision.signed_at + SKEW < revision.signed_at or signed.signed_at + SKEW < decision.signed_at:
+            yield finding("evidence.order", "the times of revision, decision and verdict contradict one another")
+        if lapsed(decision.signed_at, group, anchor, now=now):
+            yield finding("evidence.approval-lapsed", "an approval is too old", value=decision.decision.approver)
+    people = counting_people(decisions, anchor)
+    if len(people) != len(decisions):
+        yield finding("evidence.person-twice", "one person decided more than once, or is not known")
+    rules = next((rules for name, rules in anchor.approval_groups.items() if name == group), None)
+    if rules is None:
+        yield finding("evidence.group-unknown", "there is no such approval group any more", value=group)
+    elif len(people) < max(rules.quorum, revision.revision.policy.quorum):
+        yield finding(
+            "evidence.quorum-missing",
+            f"{len(people)} people approved, {max(rules.quorum, revision.revision.policy.quorum)} are needed",
+        )
+
+
+def verify_issuance(
+    evidence: Evidence, approval: VerifiedApproval, anchor: Anchor, *, now: datetime
+) -> tuple[Issuance, Verified]:
+    """Step 6: what the issuer says it obtained for this approval.
+
+    Raises:
+        RefusedError: with every finding.
+    """
+    if evidence.issuance is None:
+        raise RefusedError(finding("evidence.issuance-missing", "no certificate was issued yet"))
+    signed, issuance = read_issuance(evidence.issuance, anchor, now=now)
+    if (issuance.request_id, issuance.revision, issuance.verdict) != (
+        approval.revision.revision.request_id,
+        approval.revision.digest,
+        approval.verdict_digest,
+    ):
+        raise RefusedError(finding("evidence.issuance-differs", "the certificate was issued for another approval"))
+    return issuance, signed
+
+
+def read_issuance(token: str, anchor: Anchor, *, now: datetime) -> tuple[Verified, Issuance]:
+    """The issuer's signed word on what it obtained, on its own.
+
+    Raises:
+        RefusedError: the signature does not hold or the payload is malformed.
+    """
+    signed = verify(token, Typ.ISSUANCE, anchor.duties[Duty.ISSUER], now=now)
+    return signed, Issuance.read(signed.payload, code="evidence.issuance-invalid")
+
+
+def verify_revocation(evidence: Evidence, issuance: Verified, anchor: Anchor, *, now: datetime) -> Revocation | None:
+    """Step 6: what the revoker says it revoked, if it did.
+
+    Raises:
+        RefusedError: with every finding.
+    """
+    if evidence.revocation is None:
+        return None
+    signed = verify(evidence.revocation, Typ.REVOCATION, anchor.duties[Duty.REVOKER], now=now)
+    revocation = Revocation.read(signed.payload, code="evidence.revocation-invalid")
+    if revocation.issuance != issuance.digest:
+        raise RefusedError(finding("evidence.revocation-differs", "another certificate was revoked"))
+    return revocation

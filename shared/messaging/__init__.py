@@ -1,0 +1,1 @@
+"""The message runtime: decode, handle, publish, settle. It knows no driver."""

@@ -1,0 +1,46 @@
+"""What the runtime needs from the outside."""
+
+from typing import Protocol, TypeVar
+
+from shared.messaging.messages import Outcome, Outgoing, Received
+from shared.vocabulary.model import Model
+
+DataT_contra = TypeVar("DataT_contra", bound=Model, contravariant=True)
+
+
+class Publisher(Protocol):
+    """Publishes messages, each confirmed by the broker."""
+
+    async def publish(self, message: Outgoing) -> None:
+        """Publish persistently, mandatory, and wait for the broker's confirmation.
+
+        Raises:
+            UnavailableError: the broker is away, or did not confirm.
+            UnroutableError: no queue takes this message.
+        """
+        ...
+
+    async def park(self, body: bytes, headers: dict[str, str]) -> None:
+        """Put a message that we failed on into the duty's parked queue, confirmed.
+
+        Raises:
+            UnavailableError: the broker is away, or did not confirm.
+        """
+        ...
+
+
+class UnroutableError(Exception):
+    """No queue takes the message."""
+
+
+class Handler(Protocol[DataT_contra]):
+    """Handles one kind of message.
+
+    The handler stores the new state together with what follows from it, in one write; a handler called again with
+    the same message returns the same outcome. It raises `RefusedError`, `UnavailableError` or `ConflictError`;
+    anything else is a bug and parks the message.
+    """
+
+    async def __call__(self, message: Received[DataT_contra]) -> Outcome:
+        """Handle it and say what follows."""
+        ...

@@ -1,0 +1,63 @@
+"""Aggregates in MongoDB."""
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from pymongo.errors import DuplicateKeyError
+
+from shared.errors import ConflictError
+from shared.messaging.aggregate import Aggregate
+from shared.mongo.database import Database, translated
+
+AggregateT = TypeVar("AggregateT", bound=Aggregate)
+
+
+class MongoStore(Generic[AggregateT]):
+    """A collection of aggregates; each write is one document, compared and set on its version."""
+
+    def __init__(self, database: Database, collection: str, model: type[AggregateT]) -> None:
+        self._collection = database.handle[collection]
+        self._model = model
+
+    async def insert(self, aggregate: AggregateT) -> bool:
+        """Store a new one; `False`, and nothing changed, when its id is taken."""
+        with translated():
+            try:
+                await self._collection.insert_one(_document(aggregate))
+            except DuplicateKeyError:
+                return False
+        return True
+
+    async def load(self, aggregate_id: str) -> AggregateT | None:
+        """The aggregate as it was last written."""
+        with translated():
+            document = await self._collection.find_one({"_id": aggregate_id})
+        return None if document is None else self._aggregate(document)
+
+    async def replace(self, aggregate: AggregateT) -> AggregateT:
+        """Write it if its version is still the stored one; returns it with its new version."""
+        written = aggregate.model_copy(update={"version": aggregate.version + 1})
+        with translated():
+            result = await self._collection.replace_one(
+                {"_id": aggregate.id, "version": aggregate.version}, _document(written)
+            )
+        if result.matched_count != 1:
+            raise ConflictError(f"{aggregate.id} is no longer at version {aggregate.version}")
+        return written
+
+    async def find(
+        self, condition: Mapping[str, Any], *, limit: int, newest_first: bool | None = None
+    ) -> list[AggregateT]:
+        """Up to `limit` aggregates that fulfil a condition over indexed fields, in the order of their ids if asked."""
+        with translated():
+            order = None if newest_first is None else [("_id", -1 if newest_first else 1)]
+            cursor = self._collection.find(dict(condition), limit=limit, batch_size=limit + 1, sort=order)
+            return [self._aggregate(document) async for document in cursor]
+
+    def _aggregate(self, document: dict[str, Any]) -> AggregateT:
+        return self._model.model_validate({"id": document.pop("_id"), **document})
+
+
+def _document(aggregate: Aggregate) -> dict[str, Any]:
+    document = aggregate.model_dump(mode="json")
+    return {"_id": document.pop("id"), **document}

@@ -1,0 +1,152 @@
+"""Prometheus metrics of a process, named and with units by its conventions."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry of its own for one process, with what Prometheus expects of any."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+class MessageMetrics:
+    """What happens to messages."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._handled = Counter(
+            "ra_messages_handled",
+            "Messages settled, by type and result.",
+            ["type", "result"],
+            registry=registry,
+        )
+        self._published = Counter(
+            "ra_messages_published",
+            "Messages published and confirmed, by exchange.",
+            ["exchange"],
+            registry=registry,
+        )
+        self._refused = Counter(
+            "ra_refusals", "Findings with which something was refused, by code.", ["code"], registry=registry
+        )
+        self._parked = Counter(
+            "ra_messages_parked", "Messages parked because of a failure of ours.", ["type"], registry=registry
+        )
+        self._unroutable = Counter(
+            "ra_messages_unroutable", "Messages that no queue took.", ["exchange"], registry=registry
+        )
+        self._retried = Counter(
+            "ra_handlings_retried",
+            "Handlings repeated because a dependency was away.",
+            ["type"],
+            registry=registry,
+        )
+        self._work_failed = Counter(
+            "ra_work_failed",
+            "Steps of scheduled work that failed through a fault of ours.",
+            registry=registry,
+        )
+
+    def handled(self, message_type: str, result: str) -> None:
+        """A message was settled."""
+        self._handled.labels(message_type, result).inc()
+
+    def published(self, exchange: str) -> None:
+        """The broker confirmed a message."""
+        self._published.labels(exchange).inc()
+
+    def refused(self, code: str) -> None:
+        """Something was refused with this finding."""
+        self._refused.labels(code).inc()
+
+    def parked(self, message_type: str) -> None:
+        """A message was parked."""
+        self._parked.labels(message_type).inc()
+
+    def unroutable(self, exchange: str) -> None:
+        """No queue took a message."""
+        self._unroutable.labels(exchange).inc()
+
+    def retried(self, message_type: str) -> None:
+        """A handling has to be repeated."""
+        self._retried.labels(message_type).inc()
+
+    def work_failed(self) -> None:
+        """A step of scheduled work failed; it is tried again."""
+        self._work_failed.inc()
+
+
+class DependencyMetrics:
+    """Whether the servers that this process needs are there."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._up = Gauge("ra_dependency_up", "Whether a dependency works: 1 or 0.", ["dependency"], registry=registry)
+
+    def set(self, dependency: str, *, up: bool) -> None:
+        """Note the dependency's state."""
+        self._up.labels(dependency).set(int(up))
+
+
+class DatabaseMetrics:
+    """Calls of the database, counted where the driver sends them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._operations = Counter(
+            "ra_database_operations",
+            "Commands sent to the database: read or write.",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in ("read", "write"):
+            self._operations.labels(kind)
+
+    def count(self, kind: str) -> None:
+        """A command was sent."""
+        self._operations.labels(kind).inc()
+
+
+class CaMetrics:
+    """Calls of the CA, counted where the client sends them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Counter(
+            "ra_ca_calls",
+            "Calls of the CA, by endpoint and result.",
+            ["endpoint", "result"],
+            registry=registry,
+        )
+
+    def count(self, endpoint: str, result: str) -> None:
+        """A call was answered, or not."""
+        self._calls.labels(endpoint, result).inc()
+
+
+class EvidenceMetrics:
+    """Evidence that did not hold."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._refused = Counter(
+            "ra_evidence_refused",
+            "Evidence that did not hold, by the finding's code.",
+            ["code"],
+            registry=registry,
+        )
+
+    def refused(self, code: str) -> None:
+        """A piece of evidence was refused."""
+        self._refused.labels(code).inc()
+
+
+def note_build(registry: CollectorRegistry, *, duty: str, version: str, policy_digest: str) -> None:
+    """Say which build runs under which policy."""
+    Gauge(
+        "ra_build_info",
+        "This build, and the digest of the policy in force.",
+        ["duty", "version", "policy_digest"],
+        registry=registry,
+    ).labels(duty, version, policy_digest).set(1)

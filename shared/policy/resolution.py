@@ -1,0 +1,94 @@
+"""The part of the policy that applies to one request, as it is signed with it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.errors import RefusedError
+from shared.policy.model import DnProfile, ExtensionProfile, Trust
+from shared.policy.policy import Policy
+from shared.vocabulary.findings import finding
+from shared.vocabulary.model import Model
+from shared.vocabulary.names import (
+    ApprovalGroupField,
+    DigestField,
+    DnProfileField,
+    ExtensionProfileField,
+    SigningCertificateField,
+)
+
+
+class ResolvedPolicy(Model):
+    """Everything that the policy says about one request, by value: two equal ones demand the same."""
+
+    signing_certificate: SigningCertificateField
+    approval_group: ApprovalGroupField
+    extension_profile: ExtensionProfileField
+    dn_profile: DnProfileField
+    quorum: Annotated[int, Field(ge=1)]
+    trust: Trust
+    product: str
+    organization_id: int
+    ca_cert_id: str
+    intermediate: DigestField
+    """Of the issuing CA certificate, DER."""
+    key_types: tuple[str, ...]
+    signature_hash: str
+    max_validity_days: int
+    extensions: ExtensionProfile
+    dn: DnProfile
+
+
+def resolve(
+    policy: Policy,
+    *,
+    signing_certificate: SigningCertificateField,
+    approval_group: ApprovalGroupField,
+    extension_profile: ExtensionProfileField,
+    dn_profile: DnProfileField,
+) -> ResolvedPolicy:
+    """The part of `policy` that these four choices bring together.
+
+    Raises:
+        RefusedError: a choice is unknown, or does not go with the signing certificate.
+    """
+    signing = policy.signing_certificate(signing_certificate)
+    group = policy.group(approval_group)
+    extensions = policy.extension_profile(extension_profile)
+    dn = policy.dn_profile(dn_profile)
+    choices = (
+        ("signing-certificate", signing_certificate, signing, None),
+        ("approval-group", approval_group, group, signing and signing.approval_groups),
+        ("extension-profile", extension_profile, extensions, signing and signing.extension_profiles),
+        ("dn-profile", dn_profile, dn, signing and signing.dn_profiles),
+    )
+    findings = [
+        finding(f"request.unknown-{kind}", f"there is no {kind.replace('-', ' ')} of this name", value=name)
+        if found is None
+        else finding(
+            f"request.{kind}-not-allowed",
+            f"this {kind.replace('-', ' ')} does not go with signing certificate {signing_certificate}",
+            value=name,
+        )
+        for kind, name, found, allowed in choices
+        if found is None or (allowed is not None and name not in allowed)
+    ]
+    if findings or signing is None or group is None or extensions is None or dn is None:
+        raise RefusedError.of(findings)
+    return ResolvedPolicy(
+        signing_certificate=signing_certificate,
+        approval_group=approval_group,
+        extension_profile=extension_profile,
+        dn_profile=dn_profile,
+        quorum=group.quorum,
+        trust=signing.trust,
+        product=signing.product,
+        organization_id=signing.organization_id,
+        ca_cert_id=signing.ca_cert_id,
+        intermediate=policy.intermediates[signing_certificate].sha256,
+        key_types=tuple(sorted(signing.key_types)),
+        signature_hash=signing.signature_hash,
+        max_validity_days=signing.max_validity_days,
+        extensions=extensions,
+        dn=dn,
+    )

@@ -1,0 +1,223 @@
+"""One duty's process: what all four have in common, wired top to bottom."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import structlog
+
+from shared.clock import SystemClock
+from shared.config import DutySettings, Secret, read_settings
+from shared.errors import RefusedError, UnavailableError
+from shared.evidence.in_force import PolicyInForce
+from shared.evidence.jws import SigningKey
+from shared.messaging.gate import Gate
+from shared.messaging.runtime import Routes, Runtime
+from shared.mongo.database import Database
+from shared.observability.http import ProbeServer, probes
+from shared.observability.logs import configure_logs
+from shared.observability.metrics import (
+    DatabaseMetrics,
+    DependencyMetrics,
+    EvidenceMetrics,
+    MessageMetrics,
+    new_registry,
+    note_build,
+)
+from shared.policy.policy import read_policy
+from shared.rabbit.link import Link, Subscription
+from shared.vocabulary.duties import Duty
+from shared.vocabulary.findings import finding
+
+log = structlog.get_logger()
+
+PING_EVERY_SECONDS = 3.0
+
+SettingsT = TypeVar("SettingsT", bound=DutySettings)
+
+
+class Worker(Generic[SettingsT]):
+    """The servers and the policy of one duty's process, opened but not yet at work.
+
+    Raises:
+        RefusedError: a setting, the policy, the evidence key or a secret is not usable.
+    """
+
+    def __init__(self, duty: Duty, settings: SettingsT) -> None:
+        self.duty = duty
+        self.settings = settings
+        self.clock = SystemClock()
+        self.in_force = PolicyInForce(read_policy(settings.policy.file))
+        self.key = self._evidence_key()
+        self.registry = new_registry()
+        self.messages = MessageMetrics(self.registry)
+        self.evidence = EvidenceMetrics(self.registry)
+        self._dependencies = DependencyMetrics(self.registry)
+        note_build(
+            self.registry,
+            duty=str(duty),
+            version=product_version(),
+            policy_digest=self.in_force.policy.digest,
+        )
+        Secret(settings.broker.password_file).reveal()
+        self.database = Database(
+            settings.database, name=f"countersign-{duty}", count=DatabaseMetrics(self.registry).count
+        )
+        self.link = Link(
+            settings.broker,
+            name=f"countersign-{duty}",
+            on_published=self.messages.published,
+            on_change=lambda up: self._dependencies.set("broker", up=up),
+        )
+
+    def open_gate(self) -> Gate:
+        """The database's gate; made on the running event loop."""
+        return Gate("database", self.database.ping, on_change=lambda up: self._dependencies.set("database", up=up))
+
+    def _evidence_key(self) -> SigningKey:
+        path = self.settings.evidence.key_file
+        try:
+            key = SigningKey.from_file(path)
+        except (OSError, ValueError) as error:
+            raise RefusedError(finding("config.evidence-key-unreadable", f"{path}: {error}")) from None
+        if key.public not in self.in_force.policy.duty_keys(self.duty):
+            raise RefusedError(
+                finding(
+                    "config.evidence-key-unknown",
+                    f"{path}: the policy does not name this key as one of {self.duty}'s",
+                    value=key.public.x,
+                )
+            )
+        return key
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a duty does: the messages it handles and what it does by itself."""
+
+    routes: Routes
+    subscriptions: Sequence[Subscription]
+    background: Sequence[Callable[[], Awaitable[None]]] = ()
+    finish: Sequence[Callable[[float], Awaitable[None]]] = ()
+    """At shutdown, with the grace period in seconds, before the servers are let go."""
+    conditions: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    """What else readiness depends on."""
+
+
+def product_version() -> str:
+    """The installed version, or that of a source tree."""
+    try:
+        return metadata.version("countersign")
+    except metadata.PackageNotFoundError:
+        return "0.1.0+source"
+
+
+def main(duty: Duty, settings_model: type[SettingsT], wire: Callable[[Worker[SettingsT], Gate], Work]) -> int:
+    """Run a duty's process until SIGTERM or SIGINT; the exit status is 0, or 78 for what an operator must mend."""
+    arguments = _arguments(duty)
+    configure_logs(str(duty))
+    try:
+        settings = read_settings(arguments.config, settings_model)
+        worker = Worker(duty, settings)
+        if arguments.check_config:
+            asyncio.run(_dry_run(worker, wire))
+            sys.stdout.write(f"{arguments.config}: good; policy {worker.in_force.policy.digest}\n")
+            return 0
+        asyncio.run(_run(worker, wire))
+    except RefusedError as error:
+        for found in error.findings:
+            sys.stderr.write(f"{duty}: {found.code}: {found.message}\n")
+        return 78  # EX_CONFIG of sysexits.h
+    except OSError as error:
+        sys.stderr.write(f"{duty}: {error}\n")
+        return 78
+    return 0
+
+
+def _arguments(duty: Duty) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m services.{duty}", description=f"The duty {duty} of the Registration Authority."
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the duty's settings (TOML)")
+    parser.add_argument(
+        "--check-config",
+        action="store_true",
+        help="read the settings, the policy, the keys and the secrets, say what is wrong with them, and end",
+    )
+    return parser.parse_args()
+
+
+async def _dry_run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gate], Work]) -> None:
+    gate = worker.open_gate()
+    wire(worker, gate)
+    await gate.aclose()
+    await worker.database.close()
+
+
+async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gate], Work]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    gate = worker.open_gate()
+    work = wire(worker, gate)
+    runtime = Runtime(
+        worker.duty,
+        work.routes,
+        worker.link,
+        is_identity=lambda name: worker.in_force.policy.identity(name) is not None,
+        gates=[gate],
+        metrics=worker.messages,
+        clock=worker.clock,
+    )
+
+    def readiness() -> dict[str, bool]:
+        return {
+            "broker": worker.link.is_up,
+            "database": gate.is_open,
+            **{name: holds() for name, holds in work.conditions.items()},
+        }
+
+    server = ProbeServer(probes(worker.registry, readiness), worker.settings.http.host, worker.settings.http.port)
+    tasks = [
+        asyncio.create_task(server.serve(), name="probes"),
+        asyncio.create_task(_keep_pinging(worker.database, gate), name="database ping"),
+        asyncio.create_task(worker.link.run(work.subscriptions, runtime.handle), name="broker link"),
+        *(asyncio.create_task(_forever(job), name="background") for job in work.background),
+    ]
+    log.info("started", port=worker.settings.http.port, policy=worker.in_force.policy.digest)
+    stop = asyncio.create_task(stopping.wait(), name="stop")
+    done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    log.info("stopping")
+    grace = worker.settings.grace_seconds
+    for finish in work.finish:
+        await finish(grace)
+    await worker.link.stop(grace_seconds=grace)
+    for task in (stop, *tasks):
+        task.cancel()
+    await asyncio.gather(stop, *tasks, return_exceptions=True)
+    await gate.aclose()
+    await worker.database.close()
+    for task in done - {stop}:
+        task.result()  # a part of the process ended by itself: say why
+    log.info("stopped")
+
+
+async def _forever(job: Callable[[], Awaitable[None]]) -> None:
+    await job()
+
+
+async def _keep_pinging(database: Database, gate: Gate) -> None:
+    while True:
+        if gate.is_open:
+            try:
+                await database.ping()
+            except UnavailableError as away:
+                gate.close(away)
+        await asyncio.sleep(PING_EVERY_SECONDS)
