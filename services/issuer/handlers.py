@@ -20,7 +20,7 @@ from shared.messaging.schedule import milliseconds
 from shared.observability.metrics import EvidenceMetrics
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding
-from shared.vocabulary.formats import FILE_SUFFIXES, MEDIA_TYPES
+from shared.vocabulary.formats import FILE_SUFFIXES, MEDIA_TYPES, DownloadFormat
 from shared.vocabulary.names import Digest
 from shared.x509.delivery import render
 
@@ -176,7 +176,8 @@ class DownloadCertificateHandler:
             sender=message.sender,
             in_force=self.in_force,
         )
-        content = render(order.chain, form, with_chain=message.data.chain)
+        with_chain = message.data.chain and form is not DownloadFormat.DER_X509
+        content = render(order.chain, form, with_chain=with_chain)
         result = DownloadResult.model_construct(
             request_id=order.id,
             format=form,

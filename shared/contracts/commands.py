@@ -81,7 +81,7 @@ class DownloadCertificate(Model):
     """Fetch an issued certificate. Answered by `DownloadResult`."""
 
     request_id: RequestIdField
-    format: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9-]{1,32}\Z")]
+    format: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9-]{1,32}\z")]
     """The name of a `DownloadFormat`."""
     chain: bool = True
     """Whether the intermediates come with it; formats that hold one certificate leave them out."""

@@ -16,8 +16,8 @@ MAX_MESSAGE_BYTES = 1_048_576
 
 DataT = TypeVar("DataT", bound=Model)
 
-MessageType = Annotated[str, StringConstraints(pattern=r"\Ara(\.[a-z-]+)+\.v[1-9][0-9]*\Z", max_length=100)]
-Subject = Annotated[str, StringConstraints(max_length=64, pattern=r"\A[A-Za-z0-9-]+\Z")]
+MessageType = Annotated[str, StringConstraints(pattern=r"\Ara(\.[a-z-]+)+\.v[1-9][0-9]*\z", max_length=100)]
+Subject = Annotated[str, StringConstraints(max_length=64, pattern=r"\A[A-Za-z0-9-]+\z")]
 
 
 class Header(Model):
@@ -33,7 +33,7 @@ class Header(Model):
     datacontenttype: Literal["application/json"] = "application/json"
     inreplyto: MessageIdField | None = None
     """Extension attribute of replies: the id of the message that is answered."""
-    sequence: Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,8}\Z")] | None = None
+    sequence: Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,8}\z")] | None = None
     """Extension attribute of lifecycle events (CloudEvents' own `sequence`): the request's n-th event."""
 
 

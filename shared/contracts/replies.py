@@ -188,7 +188,7 @@ class DownloadResult(Result):
     request_id: RequestIdField
     format: DownloadFormat
     media_type: str
-    file_name: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,120}\Z")]
+    file_name: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,120}\z")]
     content: Annotated[Base64Bytes, Field(max_length=1_000_000)]
 
 

@@ -8,7 +8,7 @@ from shared.contracts.content import RequestContent
 from shared.vocabulary.model import Model
 
 CompactJws = Annotated[
-    str, StringConstraints(max_length=262_144, pattern=r"\A[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\Z")
+    str, StringConstraints(max_length=262_144, pattern=r"\A[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\z")
 ]
 
 

@@ -136,7 +136,7 @@ def check_issued(
     leaf = parse_certificate(issuance.chain[0])
     fields = approved_fields(approval, resolved, intermediate, issued_at=issued_at)
     return [
-        *verify_chain(issuance.chain, [intermediate], at=max(issued_at, leaf.not_before)),
+        *verify_chain((issuance.chain[0], intermediate), [intermediate], at=max(issued_at, leaf.not_before)),
         *compare_with_approved(leaf, fields),
     ]
 

@@ -14,7 +14,7 @@ from shared.vocabulary.names import DigestField, IdentityField, RequestIdField
 from shared.vocabulary.reasons import RevocationReason
 from shared.x509.names import DistinguishedName, SubjectAltNames
 
-SerialNumber = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{1,40}\Z")]
+SerialNumber = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{1,40}\z")]
 
 
 class Revision(Model):

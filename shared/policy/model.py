@@ -145,9 +145,9 @@ class SigningCertificate(Model):
     certificate_file: FileName
     """The certificate imported from DigiCert: the proof that this product and intermediate go together."""
     intermediate_file: FileName
-    product: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9_]{1,64}\Z")]
+    product: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9_]{1,64}\z")]
     organization_id: Annotated[int, Field(ge=1)]
-    ca_cert_id: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9]{1,64}\Z")]
+    ca_cert_id: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9]{1,64}\z")]
     enrollment_methods: frozenset[EnrollmentMethod] = frozenset({EnrollmentMethod.CSR})
     key_types: Annotated[frozenset[str], Field(min_length=1)]
     signature_hash: Literal["sha256", "sha384", "sha512"] = "sha256"

@@ -21,7 +21,7 @@ class Finding(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    code: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9-]+(\.[a-z0-9-]+)+\Z")]
+    code: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9-]+(\.[a-z0-9-]+)+\z")]
     message: str
     severity: Severity = Severity.ERROR
     value: str | None = None

@@ -14,7 +14,7 @@ class PublicKey(Model):
 
     kty: Literal["OKP"] = "OKP"
     crv: Literal["Ed25519"] = "Ed25519"
-    x: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_-]{43}\Z")]
+    x: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_-]{43}\z")]
 
     @property
     def kid(self) -> str:

@@ -4,10 +4,10 @@ from typing import Annotated, NewType
 
 from pydantic import StringConstraints
 
-_NAME = StringConstraints(pattern=r"\A[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?\Z")
-_UUID = StringConstraints(pattern=r"\A[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
-_UUID7 = StringConstraints(pattern=r"\A[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
-_DIGEST = StringConstraints(pattern=r"\Asha256:[0-9a-f]{64}\Z")
+_NAME = StringConstraints(pattern=r"\A[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?\z")
+_UUID = StringConstraints(pattern=r"\A[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\z")
+_UUID7 = StringConstraints(pattern=r"\A[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\z")
+_DIGEST = StringConstraints(pattern=r"\Asha256:[0-9a-f]{64}\z")
 
 IdentityName = NewType("IdentityName", str)
 """A system, a person or a duty, as the broker knows it."""

@@ -1,0 +1,340 @@
+"""A small world for tests without servers: a policy, everybody's keys, a throw-away CA, and honest evidence."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from shared.contracts.content import RequestContent
+from shared.contracts.events import Evidence
+from shared.contracts.statement import JwsStatement
+from shared.evidence.in_force import PolicyInForce
+from shared.evidence.jws import SigningKey, Typ
+from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, Verdict
+from shared.identifiers import new_request_id
+from shared.policy.fitness import certificate_names, last_day
+from shared.policy.policy import Policy, parse_policy
+from shared.policy.resolution import resolve
+from shared.vocabulary.duties import Duty
+from shared.vocabulary.model import digest_of
+from shared.vocabulary.names import (
+    ApprovalGroupName,
+    CertificateId,
+    Digest,
+    DnProfileName,
+    ExtensionProfileName,
+    IdentityName,
+    OrderId,
+    RequestId,
+    SigningCertificateName,
+)
+from shared.x509.csr import parse_csr
+
+EXAMPLE_POLICY = Path(__file__).parent.parent / "deploy" / "policy" / "policy.toml"
+NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+class FixedClock:
+    """A clock that a test sets."""
+
+    def __init__(self, instant: datetime = NOW) -> None:
+        self.instant = instant
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def advance(self, step: timedelta) -> None:
+        self.instant += step
+
+
+def _name(common_name: str, **others: str) -> x509.Name:
+    oids = {"O": NameOID.ORGANIZATION_NAME, "C": NameOID.COUNTRY_NAME, "L": NameOID.LOCALITY_NAME}
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+            *(x509.NameAttribute(oids[kind], value) for kind, value in others.items()),
+        ]
+    )
+
+
+def pem(der: bytes) -> bytes:
+    return x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM)
+
+
+@dataclass
+class Ca:
+    """A root and an intermediate that issue what they are told to."""
+
+    root_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+
+    def __post_init__(self) -> None:
+        self.root = self._authority(_name("Test Root"), _name("Test Root"), self.root_key, self.root_key, None)
+        self.intermediate = self._authority(
+            _name("Test Intermediate"), _name("Test Root"), self.key, self.root_key, path_length=0
+        )
+
+    def _authority(
+        self,
+        subject: x509.Name,
+        issuer: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        signer: ec.EllipticCurvePrivateKey,
+        path_length: int | None,
+    ) -> bytes:
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - 1000 * DAY)
+            .not_valid_after(NOW + 3000 * DAY)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(_ca_usage(), critical=True)
+            .sign(signer, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.DER)
+
+    def issue(self, revision: Revision, *, not_after: datetime | None = None, not_before: datetime = NOW) -> bytes:
+        """The certificate that a faithful CA makes of an approved revision."""
+        csr = x509.load_der_x509_csr(revision.csr)
+        last = last_day(revision.policy, today=not_before.date())
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(_name(revision.subject.common_name or "", O="Example Ltd"))
+            .issuer_name(_name("Test Intermediate"))
+            .public_key(csr.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(not_before - DAY / 24)
+            .not_valid_after(not_after or datetime(last.year, last.month, last.day, 23, 59, 59, tzinfo=UTC))
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.DNSName(name) for name in revision.names.dns]), critical=False
+            )
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def _ca_usage() -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+@cache
+def shared_ca() -> Ca:
+    """One CA for the whole test process: keys take time."""
+    return Ca()
+
+
+_KEYS: dict[str, SigningKey] = {}
+
+
+def signing_key(owner: str) -> SigningKey:
+    """The key of a duty or an identity; the same owner has the same key throughout the test process."""
+    return _KEYS.setdefault(owner, SigningKey(Ed25519PrivateKey.generate()))
+
+
+def make_csr(
+    *names: str, common_name: str | None = None, key: ec.EllipticCurvePrivateKey | None = None, **subject: str
+) -> str:
+    """A CSR in PEM for these DNS names."""
+    names = names or ("www.example.com",)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name or names[0], **subject))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+    signed = builder.sign(key or ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def policy_text(**replacements: str) -> str:
+    """The example policy with this world's keys; each replacement is a piece of text and what takes its place."""
+    text = EXAMPLE_POLICY.read_text()
+    parsed = tomllib.loads(text)
+    for owner, table in (*parsed["duties"].items(), *parsed["identities"].items()):
+        for key in table.get("keys", ()):
+            text = text.replace(key["x"], signing_key(owner).public.x)
+    for old, new in replacements.items():
+        if old not in text:
+            raise ValueError(f"the policy has no {old!r}")
+        text = text.replace(old, new)
+    return text
+
+
+def policy(text: str | None = None) -> Policy:
+    """A policy in force, by default the example's."""
+    ca = shared_ca()
+    files = {"intermediate.pem": pem(ca.intermediate), "imported.pem": pem(_imported())}
+    return parse_policy((text or policy_text()).encode(), lambda name: files[name])
+
+
+@cache
+def _imported() -> bytes:
+    ca = shared_ca()
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(_name("imported.example.com"))
+        .issuer_name(_name("Test Intermediate"))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + 100 * DAY)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("imported.example.com")]), critical=False)
+        .sign(ca.key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def in_force() -> PolicyInForce:
+    return PolicyInForce(policy())
+
+
+def content(request_id: RequestId | None = None, *, csr: str | None = None, **others: object) -> RequestContent:
+    """What a requester asks for, by default something that is good."""
+    fields: dict[str, object] = {
+        "request_id": request_id or new_request_id(),
+        "name": "the shop's front door",
+        "csr": csr or make_csr(),
+        "signing_certificate": "public-tls",
+        "approval_group": "web",
+        "extension_profile": "tls-server",
+        "dn_profile": "server",
+    }
+    return RequestContent.model_validate(fields | others)
+
+
+def submission(asked: RequestContent, *, by: str = "shop", at: datetime = NOW) -> JwsStatement:
+    return JwsStatement(jws=signing_key(by).sign(asked.canonical(), Typ.SUBMISSION, at))
+
+
+def revision_of(asked: RequestContent, policy_now: Policy, *, requesters: Sequence[str] = ("shop",)) -> Revision:
+    """The revision that an honest intake makes of this content."""
+    csr = parse_csr(asked.csr)
+    return Revision.model_construct(
+        request_id=asked.request_id,
+        number=1,
+        submission=digest_of(asked.canonical()),
+        predecessor=None,
+        requesters=tuple(IdentityName(name) for name in requesters),
+        name=asked.name,
+        method="csr",
+        csr=csr.der,
+        public_key=csr.spki_sha256,
+        subject=csr.subject,
+        names=certificate_names(csr),
+        expires_on=asked.expires_on,
+        notes=asked.notes,
+        emails=asked.emails,
+        policy=resolve(
+            policy_now,
+            signing_certificate=SigningCertificateName("public-tls"),
+            approval_group=ApprovalGroupName("web"),
+            extension_profile=ExtensionProfileName("tls-server"),
+            dn_profile=DnProfileName("server"),
+        ),
+        findings=(),
+    )
+
+
+def decision(
+    revision: Digest,
+    request_id: RequestId,
+    *,
+    by: str,
+    kind: DecisionKind = DecisionKind.APPROVE,
+    at: datetime = NOW,
+    note: str = "",
+    signer: str | None = None,
+) -> JwsStatement:
+    """A signed decision; `signer` lends another's key."""
+    said = Decision(request_id=request_id, revision=revision, decision=kind, approver=IdentityName(by), note=note)
+    return JwsStatement(jws=signing_key(signer or by).sign(said.canonical(), Typ.DECISION, at))
+
+
+def verdict(revision: Digest, request_id: RequestId, decisions: Sequence[JwsStatement], *, at: datetime = NOW) -> str:
+    from shared.evidence.jws import payload_of  # noqa: PLC0415 - only verdicts need it
+
+    said = Verdict(
+        request_id=request_id,
+        revision=revision,
+        decisions=tuple(digest_of(payload_of(statement.jws)) for statement in decisions),
+        policy_digest=digest_of(b"policy"),
+    )
+    return signing_key(Duty.APPROVAL).sign(said.canonical(), Typ.VERDICT, at)
+
+
+@dataclass(frozen=True)
+class Approved:
+    """An honest chain up to the verdict."""
+
+    evidence: Evidence
+    revision: Revision
+    digest: Digest
+
+
+def accepted(asked: RequestContent | None = None, *, at: datetime = NOW) -> Approved:
+    """An honest chain up to intake's revision."""
+    asked = asked or content()
+    revision = revision_of(asked, policy())
+    token = signing_key(Duty.INTAKE).sign(revision.canonical(), Typ.REVISION, at)
+    evidence = Evidence(submission=submission(asked, at=at), revisions=(JwsStatement(jws=token),))
+    return Approved(evidence, revision, digest_of(revision.canonical()))
+
+
+def approved(
+    asked: RequestContent | None = None, *, by: Sequence[str] = ("alice", "ben"), at: datetime = NOW
+) -> Approved:
+    """An honest chain up to the verdict, approved by these identities."""
+    begun = accepted(asked, at=at)
+    request_id = begun.revision.request_id
+    decisions = tuple(decision(begun.digest, request_id, by=name, at=at) for name in by)
+    evidence = begun.evidence.model_copy(
+        update={"decisions": decisions, "verdict": verdict(begun.digest, request_id, decisions, at=at)}
+    )
+    return Approved(evidence, begun.revision, begun.digest)
+
+
+def issued(asked: RequestContent | None = None, *, at: datetime = NOW) -> Approved:
+    """An honest chain up to the certificate."""
+    from shared.evidence.jws import payload_of  # noqa: PLC0415 - only whole chains need it
+
+    begun = approved(asked, at=at)
+    ca = shared_ca()
+    said = Issuance.model_construct(
+        request_id=begun.revision.request_id,
+        revision=begun.digest,
+        verdict=digest_of(payload_of(begun.evidence.verdict or "")),
+        outcome="issued",
+        order_id=OrderId(1),
+        certificate_id=CertificateId(2),
+        alternative_order_id="a",
+        chain=(ca.issue(begun.revision, not_before=at), ca.intermediate, ca.root),
+        policy_digest=digest_of(b"policy"),
+    )
+    token = signing_key(Duty.ISSUER).sign(said.canonical(), Typ.ISSUANCE, at)
+    return Approved(begun.evidence.model_copy(update={"issuance": token}), begun.revision, begun.digest)
+
+
+TODAY: date = NOW.date()
