@@ -100,6 +100,5 @@ def _reasons(content: bytes) -> tuple[tuple[str, str], ...]:
     except ValidationError:
         return ()
     return tuple(
-        (reason.code[:MAX_REASON_LENGTH], reason.message[:MAX_REASON_LENGTH])
-        for reason in answer.errors[:MAX_REASONS]
+        (reason.code[:MAX_REASON_LENGTH], reason.message[:MAX_REASON_LENGTH]) for reason in answer.errors[:MAX_REASONS]
     )

@@ -146,7 +146,10 @@ class DigiCertClient:
         )
 
     async def order(self, order: OrderId | str) -> OrderInfo:
-        """The order with this number, or whose primary certificate has this serial number or thumbprint."""
+        """The order with this number, or whose primary certificate has this serial number or thumbprint.
+
+        A thumbprint is the SHA-1 of the DER in hexadecimal; for a serial number see `serial_number_text`.
+        """
         path = f"/order/certificate/{_segment(order)}"
         return await self._answer(_Call("order.info", "GET", path), lambda reply: parsed(OrderInfo, reply))
 
@@ -288,9 +291,7 @@ class DigiCertClient:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             return CaUnreachableError(call.endpoint, "no connection", maybe_done=False)
         except (TimeoutError, httpx.TimeoutException):
-            return CaTimeoutError(
-                call.endpoint, f"no answer within {self._timeout} s", maybe_done=call.writes
-            )
+            return CaTimeoutError(call.endpoint, f"no answer within {self._timeout} s", maybe_done=call.writes)
         except httpx.HTTPError:
             return CaUnreachableError(call.endpoint, "the connection broke", maybe_done=call.writes)
 
@@ -306,7 +307,7 @@ class DigiCertClient:
         if response.headers.get("Content-Encoding", "identity") != "identity":
             return None
         content = bytearray()
-        async for piece in response.aiter_raw():
+        async for piece in response.aiter_bytes():
             content += piece
             if len(content) > self._max_body_bytes:
                 return None
@@ -342,9 +343,7 @@ def _read(call: _Call, reply: Reply, read: Callable[[Reply], ValueT]) -> ValueT:
     try:
         return read(reply)
     except ValueError as error:
-        raise CaGarbledError(
-            call.endpoint, f"an answer out of shape ({error})", maybe_done=call.writes
-        ) from None
+        raise CaGarbledError(call.endpoint, f"an answer out of shape ({error})", maybe_done=call.writes) from None
 
 
 def _safe_base_url(base_url: str) -> str:

@@ -66,9 +66,7 @@ class CaRefusedError(Exception):
     """
 
     def __init__(self, endpoint: str, status: int, reasons: tuple[tuple[str, str], ...]) -> None:
-        super().__init__(
-            f"{endpoint}: {status}: " + "; ".join(f"{code}: {message}" for code, message in reasons)
-        )
+        super().__init__(f"{endpoint}: {status}: " + "; ".join(f"{code}: {message}" for code, message in reasons))
         self.endpoint = endpoint
         self.status = status
         self.reasons = reasons

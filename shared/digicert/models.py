@@ -60,6 +60,14 @@ def certificates_of(pem: str) -> tuple[bytes, ...]:
     return tuple(b64decode("".join(body.split()), validate=True) for body in bodies)
 
 
+def serial_number_text(number: int) -> str:
+    """A serial number as 32 hexadecimal digits or more, padded with zeros.
+
+    Whether the CA's look-up needs the padding is documented nowhere; a thumbprint has one length and no such doubt.
+    """
+    return f"{number:032x}"
+
+
 def _chain(value: object) -> object:
     """`[{"subject_common_name", "pem"}]` as DER, leaf first; anything else is left to the type."""
     if value is None:
