@@ -75,12 +75,8 @@ def _listener(port: int) -> socket.socket:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.sandbox", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument(
-        "--state", type=Path, required=True, help="folder of the CA, the orders and the ready file"
-    )
-    parser.add_argument(
-        "--key", action="append", default=[], type=parse_key, help="NAME:ROLE:VALUE, may be repeated"
-    )
+    parser.add_argument("--state", type=Path, required=True, help="folder of the CA, the orders and the ready file")
+    parser.add_argument("--key", action="append", default=[], type=parse_key, help="NAME:ROLE:VALUE, may be repeated")
     parser.add_argument("--api-keys", type=Path, help="file with one NAME:ROLE:VALUE a line")
     return parser.parse_args()
 

@@ -92,9 +92,7 @@ def _catalogue_routes(sandbox: Sandbox) -> list[Route]:
 
     async def products(request: Request) -> Response:
         _caller(request, Power.READ)
-        return JSONResponse(
-            {"products": [views.product_info(product, authority) for product in PRODUCTS.values()]}
-        )
+        return JSONResponse({"products": [views.product_info(product, authority) for product in PRODUCTS.values()]})
 
     async def product(request: Request) -> Response:
         _caller(request, Power.READ)
@@ -155,9 +153,7 @@ def _order_routes(sandbox: Sandbox) -> list[Route]:
         _caller(request, Power.READ)
         window = _feed_window(request)
         changed = [] if sandbox.panel.knobs.empty_feed else ledger.changed_since(time.time() - window)
-        return JSONResponse(
-            {"orders": [views.order_reference(order) for order in changed]} if changed else {}
-        )
+        return JSONResponse({"orders": [views.order_reference(order) for order in changed]} if changed else {})
 
     async def revoke(request: Request) -> Response:
         return await _revocation(sandbox, request, ledger.order_by_any, whole_order=True)

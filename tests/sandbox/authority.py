@@ -98,9 +98,7 @@ class Authority:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         write_atomically(self._key_file(name), key)
-        write_atomically(
-            self._certificate_file(name), made.certificate.public_bytes(serialization.Encoding.PEM)
-        )
+        write_atomically(self._certificate_file(name), made.certificate.public_bytes(serialization.Encoding.PEM))
         return made
 
     def _certificate_file(self, name: str) -> Path:
@@ -191,12 +189,8 @@ def _signed(leaf: Leaf, issuer: Issuer) -> x509.Certificate:
         .not_valid_after(datetime.combine(leaf.last_day, time(23, 59, 59), UTC))
         .add_extension(_authority_key(issuer), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(leaf.public_key), critical=False)
-        .add_extension(
-            x509.SubjectAlternativeName([_general_name(name) for name in leaf.names]), critical=False
-        )
-        .add_extension(
-            _key_usage(ca=is_ca, encipherment=isinstance(leaf.public_key, rsa.RSAPublicKey)), critical=True
-        )
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in leaf.names]), critical=False)
+        .add_extension(_key_usage(ca=is_ca, encipherment=isinstance(leaf.public_key, rsa.RSAPublicKey)), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(_revocation_lists(), critical=False)
         .add_extension(_issuer_access(), critical=False)

@@ -51,12 +51,8 @@ PRODUCTS = {
         ProductEntry("ssl_securesite_flex", "Secure Site OV"),
         ProductEntry("ssl_securesite_pro", "Secure Site Pro SSL"),
         ProductEntry("private_ssl_flex", "Private SSL", group_name="private_ssl", private=True),
-        ProductEntry(
-            "private_ssl_plus", "Private SSL Plus", group_name="private_ssl", private=True, many_names=False
-        ),
+        ProductEntry("private_ssl_plus", "Private SSL Plus", group_name="private_ssl", private=True, many_names=False),
         ProductEntry("private_ssl_wildcard", "Private SSL Wildcard", group_name="private_ssl", private=True),
-        ProductEntry(
-            "private_ssl_multi_domain", "Private SSL Multi-Domain", group_name="private_ssl", private=True
-        ),
+        ProductEntry("private_ssl_multi_domain", "Private SSL Multi-Domain", group_name="private_ssl", private=True),
     )
 }

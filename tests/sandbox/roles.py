@@ -29,9 +29,7 @@ POWERS = {
     Role.ADMIN: frozenset(Power),
     Role.ORDERS: frozenset({Power.READ, Power.ORDER, Power.REVOKE, Power.APPROVE_ORDER}),
     Role.VIEW_ONLY: frozenset({Power.READ}),
-    Role.REVOKE_ONLY: frozenset(
-        {Power.READ, Power.REVOKE, Power.SKIP_REVOCATION_APPROVAL, Power.APPROVE_REVOCATION}
-    ),
+    Role.REVOKE_ONLY: frozenset({Power.READ, Power.REVOKE, Power.SKIP_REVOCATION_APPROVAL, Power.APPROVE_REVOCATION}),
 }
 
 

@@ -242,9 +242,7 @@ class Ledger:
 
     def _is_approved(self, submission: Submission, key: ApiKey) -> bool:
         mode = self._panel.knobs.approval
-        return mode == "auto" or (
-            mode == "skip" and submission.skip_approval and key.may(Power.APPROVE_ORDER)
-        )
+        return mode == "auto" or (mode == "skip" and submission.skip_approval and key.may(Power.APPROVE_ORDER))
 
     def _approve(self, order: Order, request: Request, comment: str) -> None:
         self._process(request, "approved", comment)

@@ -193,9 +193,7 @@ def _last_day(product: ProductEntry, submission: Submission, knobs: Knobs, first
     if end is None:
         raise required("order_validity")
     if order_end is not None and end > order_end:
-        raise ApiError(
-            400, "cert_validity_exceeds_order_validity", "The certificate would outlive its order."
-        )
+        raise ApiError(400, "cert_validity_exceeds_order_validity", "The certificate would outlive its order.")
     if end < first or (order_end or end) - first > timedelta(days=MAX_ORDER_DAYS):
         raise invalid_value("order_validity")
     return end if product.private else _public_limit(end, knobs, first)

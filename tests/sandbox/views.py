@@ -55,11 +55,7 @@ def order_info(order: Order, issuers: Mapping[str, Issuer]) -> View:
         "has_pending_request": any(request.status == "pending" for request in order.requests),
         "disable_renewal_notifications": False,
         "payment_method": "balance",
-        **(
-            {"alternative_order_id": submission.alternative_order_id}
-            if submission.alternative_order_id
-            else {}
-        ),
+        **({"alternative_order_id": submission.alternative_order_id} if submission.alternative_order_id else {}),
         **({"comments": submission.comments} if submission.comments else {}),
     }
 
