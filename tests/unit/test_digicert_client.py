@@ -1,0 +1,425 @@
+"""The client against constructed answers: which failure means what, what is sent, and what is never shown."""
+
+import asyncio
+import logging
+import ssl
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import date
+from typing import NamedTuple
+
+import httpx
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from shared.digicert.client import DigiCertClient
+from shared.digicert.errors import (
+    CaCredentialError,
+    CaFaultError,
+    CaGarbledError,
+    CaRefusedError,
+    CaThrottledError,
+    CaTimeoutError,
+    CaUnavailableError,
+    CaUnreachableError,
+)
+from shared.digicert.models import OrderBody
+from shared.vocabulary.names import CertificateId, OrderId
+from shared.vocabulary.reasons import RevocationReason
+
+KEY = "a-key-that-nobody-may-see"
+BASE = "https://ca.example.com/services/v2"
+THROTTLED = {"errors": [{"code": "request_limit_exceeded", "message": "Service unavailable"}]}
+BAD_CSR = {"errors": [{"code": "csr_invalid_cannot_parse", "message": "The CSR could not be parsed."}]}
+UNKNOWN_KEY = {"errors": [{"code": "access_denied|access_denied_invalid_key", "message": "No such key."}]}
+MISSING_RIGHT = {"errors": [{"code": "access_denied|missing_permission", "message": "Not you."}]}
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def answering(status: int, *, json: object = None, content: bytes | None = None) -> Answer:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        if content is not None:
+            return httpx.Response(status, content=content)
+        return httpx.Response(status, json=json)
+
+    return answer
+
+
+def raising(error: type[httpx.HTTPError]) -> Answer:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise error(f"broken with {request.headers['X-DC-DEVKEY']}")
+
+    return answer
+
+
+def client_for(answer: Answer, **settings: object) -> DigiCertClient:
+    arguments: dict[str, object] = {"base_url": BASE, "api_key": SecretStr(KEY), **settings}
+    return DigiCertClient(**arguments, transport=httpx.MockTransport(answer))  # type: ignore[arg-type]  # as in tables
+
+
+def an_order() -> OrderBody:
+    return OrderBody(
+        common_name="www.example.com", csr="PEM", alternative_order_id="ours-1", organization_id=7, days=90
+    )
+
+
+async def place(client: DigiCertClient) -> object:
+    return await client.place_order("ssl_basic", an_order())
+
+
+async def look(client: DigiCertClient) -> object:
+    return await client.order(OrderId(1))
+
+
+async def revoke(client: DigiCertClient) -> object:
+    return await client.revoke_certificate(CertificateId(1), RevocationReason.SUPERSEDED, "")
+
+
+class Failure(NamedTuple):
+    """How a call fails, what that is, and whether a write may have been done nevertheless."""
+
+    name: str
+    answer: Answer
+    error: type[CaUnavailableError]
+    maybe_done: bool
+
+
+FAILURES = [
+    Failure("connection refused", raising(httpx.ConnectError), CaUnreachableError, maybe_done=False),
+    Failure("connecting took too long", raising(httpx.ConnectTimeout), CaUnreachableError, maybe_done=False),
+    Failure("no connection was free", raising(httpx.PoolTimeout), CaUnreachableError, maybe_done=False),
+    Failure("sending broke", raising(httpx.WriteError), CaUnreachableError, maybe_done=True),
+    Failure("sending took too long", raising(httpx.WriteTimeout), CaTimeoutError, maybe_done=True),
+    Failure("reading took too long", raising(httpx.ReadTimeout), CaTimeoutError, maybe_done=True),
+    Failure("reading broke", raising(httpx.ReadError), CaUnreachableError, maybe_done=True),
+    Failure("hung up", raising(httpx.RemoteProtocolError), CaUnreachableError, maybe_done=True),
+    Failure("429", answering(429, json=THROTTLED), CaThrottledError, maybe_done=False),
+    Failure("429 of a stranger", answering(429, content=b"slow down"), CaThrottledError, maybe_done=True),
+    Failure("408", answering(408, content=b""), CaTimeoutError, maybe_done=True),
+    Failure("500", answering(500, json=BAD_CSR), CaFaultError, maybe_done=True),
+    Failure("503", answering(503, content=b"<html>"), CaFaultError, maybe_done=True),
+    Failure("half a JSON text", answering(200, content=b'{"id": 1'), CaGarbledError, maybe_done=True),
+    Failure("JSON of another shape", answering(200, json=["x"]), CaGarbledError, maybe_done=True),
+    Failure("JSON too deep to read", answering(200, content=b"[" * 100_000), CaGarbledError, maybe_done=True),
+    Failure("a redirect", answering(302, content=b""), CaGarbledError, maybe_done=True),
+    Failure("404 of a proxy", answering(404, content=b"<html>"), CaGarbledError, maybe_done=True),
+    Failure("403 of a proxy", answering(403, json={"errors": []}), CaGarbledError, maybe_done=True),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
+@pytest.mark.parametrize("write", [place, revoke])
+async def test_a_write_without_a_usable_answer_says_whether_it_may_have_been_done(
+    failure: Failure, write: Callable[[DigiCertClient], Awaitable[object]]
+) -> None:
+    async with client_for(failure.answer) as client:
+        with pytest.raises(CaUnavailableError) as caught:
+            await write(client)
+    assert (type(caught.value), caught.value.maybe_done) == (failure.error, failure.maybe_done)
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
+async def test_a_read_never_leaves_anything_behind(failure: Failure) -> None:
+    async with client_for(failure.answer) as client:
+        with pytest.raises(failure.error) as caught:
+            await look(client)
+    assert not caught.value.maybe_done
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (400, BAD_CSR, CaRefusedError),
+        (400, {"errors": BAD_CSR["errors"][0]}, CaRefusedError),
+        (404, {"errors": [{"code": "not_found|order", "message": "?"}]}, CaRefusedError),
+        (403, MISSING_RIGHT, CaRefusedError),
+        (403, UNKNOWN_KEY, CaCredentialError),
+        (401, UNKNOWN_KEY, CaCredentialError),
+    ],
+)
+async def test_a_refusal_keeps_the_words_of_the_ca(
+    status: int, body: dict[str, object], error: type[CaRefusedError]
+) -> None:
+    async with client_for(answering(status, json=body)) as client:
+        with pytest.raises(CaRefusedError) as caught:
+            await place(client)
+    reasons = body["errors"]
+    first = reasons[0] if isinstance(reasons, list) else reasons
+    assert type(caught.value) is error
+    assert (caught.value.status, caught.value.reasons) == (status, ((first["code"], first["message"]),))  # type: ignore[index]  # of the table
+
+
+async def test_a_refusal_of_any_length_is_cut() -> None:
+    body = {"errors": [{"code": "c" * 5000, "message": "m" * 5000}] * 500}
+    async with client_for(answering(400, json=body)) as client:
+        with pytest.raises(CaRefusedError) as caught:
+            await place(client)
+    assert len(caught.value.reasons) == 20
+    assert len(str(caught.value)) < 50_000
+
+
+@pytest.mark.parametrize(
+    ("answer", "call", "seen"),
+    [
+        (answering(201, json={"id": 1}), place, ("order.place", "ok")),
+        (answering(200, json={"id": 1, "status": "issued"}), look, ("order.info", "ok")),
+        (answering(204, content=b""), revoke, ("certificate.revoke", "ok")),
+        (answering(400, json=BAD_CSR), place, ("order.place", "refused")),
+        (answering(404, json=BAD_CSR), look, ("order.info", "not-found")),
+        (answering(403, json=UNKNOWN_KEY), look, ("order.info", "credential")),
+        (answering(429, json=THROTTLED), look, ("order.info", "throttled")),
+        (answering(200, content=b"?"), look, ("order.info", "garbled")),
+        (raising(httpx.ConnectError), look, ("order.info", "unreachable")),
+        (raising(httpx.ReadTimeout), look, ("order.info", "timeout")),
+    ],
+)
+async def test_each_call_is_observed_once_with_its_result(
+    answer: Answer, call: Callable[[DigiCertClient], Awaitable[object]], seen: tuple[str, str]
+) -> None:
+    observed: list[tuple[str, str]] = []
+
+    def observe(endpoint: str, result: str) -> None:
+        observed.append((endpoint, result))
+
+    async with client_for(answer, observe=observe) as client:
+        with suppress(CaUnavailableError, CaRefusedError):
+            await call(client)
+    assert observed == [seen]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(raising(error) for error in (httpx.ConnectError, httpx.ReadError, httpx.LocalProtocolError)),
+        answering(500, content=b""),
+        answering(200, content=b"?"),
+        answering(403, json=UNKNOWN_KEY),
+    ],
+)
+async def test_the_key_is_in_no_message_no_trace_and_no_log(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with client_for(answer) as client:
+        shown = repr(client) + str(vars(client))
+        with pytest.raises((CaUnavailableError, CaRefusedError)) as caught:
+            await place(client)
+    error = caught.value
+    trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+    shown += "".join(trace.format()) + repr(error) + str(vars(error))
+    assert not isinstance(error.__context__, httpx.HTTPError)
+    assert KEY not in shown + caplog.text
+
+
+@pytest.mark.parametrize("key", ["", "  \n", "two\nlines", "ключ", "nul\0"])
+async def test_a_key_that_cannot_be_sent_is_unavailable_and_not_shown(key: str) -> None:
+    async with client_for(answering(200, json={}), api_key=lambda: key) as client:
+        with pytest.raises(CaUnavailableError, match="key at hand is not usable") as caught:
+            await place(client)
+    assert not caught.value.maybe_done
+
+
+async def test_a_key_file_that_is_away_is_unavailable() -> None:
+    def absent() -> str:
+        raise FileNotFoundError
+
+    async with client_for(answering(200, json={}), api_key=absent) as client:
+        with pytest.raises(CaUnavailableError, match="key at hand is not usable"):
+            await look(client)
+
+
+async def test_the_key_is_fetched_anew_for_each_call() -> None:
+    keys = iter(["first\n", "second\n"])
+    sent: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers["X-DC-DEVKEY"])
+        return httpx.Response(200, json={"id": 1, "status": "issued"})
+
+    async with client_for(answer, api_key=lambda: next(keys)) as client:
+        await look(client)
+        await look(client)
+    assert sent == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://ca.example.com/services/v2",
+        "https://user:word@ca.example.com",
+        "ftp://127.0.0.1",
+        "ca.example.com",
+    ],
+)
+def test_a_base_url_that_would_give_the_key_away_is_refused(base_url: str) -> None:
+    with pytest.raises(ValueError, match="must be https"):
+        DigiCertClient(base_url=base_url, api_key=SecretStr(KEY))
+
+
+async def test_an_order_says_everything_that_was_set_and_nothing_else() -> None:
+    bodies: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(request)
+        return httpx.Response(201, json={"id": "12", "certificate_id": "34"})
+
+    order = OrderBody(
+        common_name="www.example.com",
+        csr="PEM",
+        dns_names=("example.com",),
+        alternative_order_id="ours-1",
+        ca_cert_id="AB",
+        profile_option="server_auth_only_eku",
+        expires_on=date(2026, 12, 24),
+    )
+    async with client_for(answer) as client:
+        placed = await client.place_order("ssl_basic", order)
+    assert (placed.order_id, placed.certificate_id, placed.chain) == (12, 34, ())
+    assert bodies[0].url == f"{BASE}/order/certificate/ssl_basic"
+    term = b'{"custom_expiration_date":"2026-12-24"}'
+    assert bodies[0].content == (
+        b'{"certificate":{"common_name":"www.example.com","csr":"PEM","signature_hash":"sha256",'
+        b'"dns_names":["example.com"],"ca_cert_id":"AB","profile_option":"server_auth_only_eku",'
+        b'"cert_validity":' + term + b'},"order_validity":' + term + b","
+        b'"alternative_order_id":"ours-1","skip_approval":true}'
+    )
+
+
+@pytest.mark.parametrize("term", [{}, {"days": 90, "expires_on": date(2026, 12, 24)}, {"days": 0}])
+def test_an_order_has_exactly_one_term(term: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        OrderBody.model_validate({"common_name": "a", "csr": "PEM", "alternative_order_id": "1", **term})
+
+
+async def test_a_name_cannot_climb_out_of_its_place_in_the_path() -> None:
+    paths: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.raw_path)
+        return httpx.Response(200, json={"name_id": "x"})
+
+    async with client_for(answer) as client:
+        await client.product("../user?x=1#y")
+        with pytest.raises(ValueError, match="dotted"):
+            await client.product("..")
+    assert paths == [b"/services/v2/product/..%2Fuser%3Fx%3D1%23y"]
+
+
+async def test_an_unknown_alternative_id_is_no_order() -> None:
+    body = {"errors": [{"code": "not_found|order", "message": "?"}]}
+    async with client_for(answering(404, json=body)) as client:
+        assert await client.orders_by_alternative_id("ours-1") == ()
+
+
+async def test_a_missing_route_is_not_mistaken_for_a_missing_order() -> None:
+    body = {"errors": [{"code": "not_found|route", "message": "?"}]}
+    async with client_for(answering(404, json=body)) as client:
+        with pytest.raises(CaRefusedError):
+            await client.orders_by_alternative_id("ours-1")
+
+
+async def test_every_page_of_an_alternative_id_is_read() -> None:
+    entries = [{"order_id": number, "certificate_id": None, "status": "issued"} for number in range(5)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        offset = int(request.url.params["offset"])
+        page = {"total": 5, "limit": 2, "offset": offset}
+        return httpx.Response(200, json={"orders": entries[offset : offset + 2], "page": page})
+
+    async with client_for(answer) as client:
+        orders = await client.orders_by_alternative_id("ours-1")
+    assert [order.order_id for order in orders] == [0, 1, 2, 3, 4]
+
+
+async def test_a_server_that_repeats_one_page_for_ever_is_left_in_the_end() -> None:
+    orders = [{"order_id": 1, "status": "issued"}] * 1000
+    body = {"orders": orders, "page": {"total": 10**9}}
+    async with client_for(answering(200, json=body)) as client:
+        assert len(await client.orders_by_alternative_id("ours-1")) == 1
+
+
+async def test_a_feed_beyond_its_reach_is_not_asked_for() -> None:
+    async with client_for(answering(200, json={})) as client:
+        with pytest.raises(ValueError, match="minutes"):
+            await client.status_changes(10_081)
+        assert await client.status_changes(10_080) == ()
+
+
+async def test_a_reason_that_the_ca_does_not_know_is_not_sent() -> None:
+    async with client_for(answering(204, content=b"")) as client:
+        with pytest.raises(ValueError, match="knows no revocation"):
+            await client.revoke_certificate(CertificateId(1), RevocationReason.CERTIFICATE_HOLD, "")
+
+
+@pytest.mark.parametrize("size", [1001, 100_000])
+async def test_an_answer_beyond_the_size_limit_is_not_read(size: int) -> None:
+    async with client_for(answering(200, content=b" " * size), max_body_bytes=1000) as client:
+        with pytest.raises(CaGarbledError, match="beyond all bounds"):
+            await look(client)
+
+
+async def test_a_compressed_answer_is_not_unpacked() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["Accept-Encoding"] == "identity"
+        stream = httpx.ByteStream(b"\x1f\x8b")
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=stream)
+
+    async with client_for(answer) as client:
+        with pytest.raises(CaGarbledError):
+            await look(client)
+
+
+class Held(httpx.AsyncBaseTransport):
+    """Answers only when let go, and counts who waits."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.arrived = asyncio.Semaphore(0)
+        self.go = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.waiting += 1
+        self.arrived.release()
+        await self.go.wait()
+        self.waiting -= 1
+        return httpx.Response(200, json={"id": 1, "status": "issued"}, request=request)
+
+
+async def test_no_more_calls_are_under_way_than_agreed() -> None:
+    transport = Held()
+    async with DigiCertClient(base_url=BASE, api_key=SecretStr(KEY), max_concurrency=2, transport=transport) as client:
+        calls = [asyncio.ensure_future(look(client)) for _ in range(5)]
+        await transport.arrived.acquire()
+        await transport.arrived.acquire()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert transport.waiting == 2
+        transport.go.set()
+        await asyncio.gather(*calls)
+
+
+async def test_a_call_that_gets_no_slot_in_time_was_never_sent() -> None:
+    transport = Held()
+    async with DigiCertClient(
+        base_url=BASE, api_key=SecretStr(KEY), max_concurrency=1, timeout=0.05, transport=transport
+    ) as client:
+        first, second = await asyncio.gather(place(client), place(client), return_exceptions=True)
+    assert isinstance(first, CaTimeoutError)
+    assert isinstance(second, CaTimeoutError)
+    assert (first.maybe_done, second.maybe_done) == (True, transport.waiting == 2)
+
+
+async def test_a_cancelled_call_gives_its_slot_back() -> None:
+    transport = Held()
+    async with DigiCertClient(base_url=BASE, api_key=SecretStr(KEY), max_concurrency=1, transport=transport) as client:
+        call = asyncio.ensure_future(look(client))
+        await transport.arrived.acquire()
+        call.cancel()
+        await asyncio.wait([call])
+        transport.go.set()
+        await look(client)
+
+
+async def test_a_trust_store_of_ones_own_is_used() -> None:
+    async with DigiCertClient(base_url=BASE, api_key=SecretStr(KEY), tls=ssl.create_default_context()) as client:
+        assert BASE in repr(client)
