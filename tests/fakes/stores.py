@@ -1,0 +1,97 @@
+"""Aggregates in memory: the same contract as MongoDB's, shown by tests/contract."""
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from services.approval.model import Case
+from services.intake.model import RequestRecord
+from services.issuer.model import EvidenceRefusal, Order
+from services.revoker.model import Certificate
+from shared.errors import ConflictError, UnavailableError
+from shared.messaging.aggregate import Aggregate
+from shared.vocabulary.names import ApprovalGroupName, IdentityName, RequestId
+
+AggregateT = TypeVar("AggregateT", bound=Aggregate)
+
+
+class MemoryStore(Generic[AggregateT]):
+    """Keeps documents as JSON, so that nothing is shared with the caller; `away` makes it unavailable."""
+
+    def __init__(self, model: type[AggregateT]) -> None:
+        self._model = model
+        self.documents: dict[str, str] = {}
+        self.away = False
+
+    async def insert(self, aggregate: AggregateT) -> bool:
+        self._reach()
+        if aggregate.id in self.documents:
+            return False
+        self.documents[aggregate.id] = aggregate.model_dump_json()
+        return True
+
+    async def load(self, aggregate_id: str) -> AggregateT | None:
+        self._reach()
+        document = self.documents.get(aggregate_id)
+        return None if document is None else self._model.model_validate_json(document)
+
+    async def replace(self, aggregate: AggregateT) -> AggregateT:
+        known = await self.load(aggregate.id)
+        if known is None or known.version != aggregate.version:
+            raise ConflictError(aggregate.id)
+        written = aggregate.model_copy(update={"version": aggregate.version + 1})
+        self.documents[aggregate.id] = written.model_dump_json()
+        return written
+
+    def all(self) -> list[AggregateT]:
+        return [self._model.model_validate_json(document) for _, document in sorted(self.documents.items())]
+
+    def _reach(self) -> None:
+        if self.away:
+            raise UnavailableError("database", "the test took it away")
+
+
+class MemoryRequests(MemoryStore[RequestRecord]):
+    def __init__(self) -> None:
+        super().__init__(RequestRecord)
+
+    async def of_identity(
+        self, identity: IdentityName, *, before: RequestId | None, limit: int
+    ) -> Sequence[RequestRecord]:
+        self._reach()
+        found = [record for record in self.all() if identity in record.listed_for]
+        return [record for record in reversed(found) if before is None or record.id < before][:limit]
+
+
+class MemoryCases(MemoryStore[Case]):
+    def __init__(self) -> None:
+        super().__init__(Case)
+
+    async def open_for(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[Case]:
+        self._reach()
+        found = [case for case in self.all() if case.open_for in groups]
+        return [case for case in found if after is None or case.id > after][:limit]
+
+
+class MemoryOrders(MemoryStore[Order]):
+    def __init__(self) -> None:
+        super().__init__(Order)
+
+    async def due(self, now_ms: int, *, limit: int) -> Sequence[Order]:
+        self._reach()
+        return [order for order in self.all() if order.due is not None and order.due <= now_ms][:limit]
+
+
+class MemoryRefusals(MemoryStore[EvidenceRefusal]):
+    def __init__(self) -> None:
+        super().__init__(EvidenceRefusal)
+
+
+class MemoryCertificates(MemoryStore[Certificate]):
+    def __init__(self) -> None:
+        super().__init__(Certificate)
+
+    async def due(self, now_ms: int, *, limit: int) -> Sequence[Certificate]:
+        self._reach()
+        return [each for each in self.all() if each.due is not None and each.due <= now_ms][:limit]
