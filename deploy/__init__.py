@@ -1,0 +1,1 @@
+"""How the Registration Authority is put into operation."""
