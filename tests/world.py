@@ -232,7 +232,7 @@ def submission(asked: RequestContent, *, by: str = "shop", at: datetime = NOW) -
 def revision_of(asked: RequestContent, policy_now: Policy, *, requesters: Sequence[str] = ("shop",)) -> Revision:
     """The revision that an honest intake makes of this content."""
     csr = parse_csr(asked.csr)
-    return Revision.model_construct(
+    return Revision(
         request_id=asked.request_id,
         number=1,
         submission=digest_of(asked.canonical()),
@@ -322,7 +322,7 @@ def issued(asked: RequestContent | None = None, *, at: datetime = NOW) -> Approv
 
     begun = approved(asked, at=at)
     ca = shared_ca()
-    said = Issuance.model_construct(
+    said = Issuance(
         request_id=begun.revision.request_id,
         revision=begun.digest,
         verdict=digest_of(payload_of(begun.evidence.verdict or "")),

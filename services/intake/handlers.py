@@ -52,8 +52,7 @@ class SubmitRequestHandler:
         )
         self._check_sender(message, submission)
         screened = rules.screen(submission.content, policy, today=now.date())
-        record = rules.new_record(submission, message.sender, screened, now=now)
-        publish = self._following(message, record, submission, screened)
+        record, publish = self._recorded(message, submission, screened)
         if await self.requests.insert(record.followed_by(message.id, *publish)):
             return Outcome(publish=publish)
         return await self._again(message, submission)
@@ -68,31 +67,26 @@ class SubmitRequestHandler:
         if findings:
             raise RefusedError.of(findings)
 
-    def _following(
+    def _recorded(
         self,
         message: Received[commands.SubmitRequest],
-        record: RequestRecord,
         submission: VerifiedSubmission,
         screened: rules.Screened,
-    ) -> tuple[Outgoing, ...]:
+    ) -> tuple[RequestRecord, tuple[Outgoing, ...]]:
+        """The new record, and what follows from it."""
         now = self.clock.now()
+        record = rules.new_record(submission, message.sender, screened, now=now)
         if record.state is State.REFUSED:
-            return (reply_refused(message, record.findings, at=now),)
+            return record, (reply_refused(message, record.findings, at=now),)
         revision = rules.first_revision(submission, record.requesters, screened)
         token = self.key.sign(revision.canonical(), Typ.REVISION, now)
-        accepted = events.RequestAccepted(
-            request_id=record.id,
-            approval_group=record.approval_group,
-            evidence=events.Evidence(submission=message.data.submission, revisions=(JwsStatement(jws=token),)),
-        )
-        return (
+        evidence = events.Evidence(submission=message.data.submission, revisions=(JwsStatement(jws=token),))
+        accepted = events.RequestAccepted(request_id=record.id, approval_group=record.approval_group, evidence=evidence)
+        result = SubmitResult(request_id=record.id, state=record.state)
+        text = "The request was accepted and waits for its approvers."
+        return record.model_copy(update={"evidence": evidence}), (
             publish_event(accepted, origin=message.id, sequence=1, at=now),
-            reply_ok(
-                message,
-                SubmitResult(request_id=record.id, state=record.state),
-                "The request was accepted and waits for its approvers.",
-                at=now,
-            ),
+            reply_ok(message, result, text, at=now),
         )
 
     async def _again(self, message: Received[commands.SubmitRequest], submission: VerifiedSubmission) -> Outcome:

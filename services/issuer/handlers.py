@@ -178,7 +178,7 @@ class DownloadCertificateHandler:
         )
         with_chain = message.data.chain and form is not DownloadFormat.DER_X509
         content = render(order.chain, form, with_chain=with_chain)
-        result = DownloadResult.model_construct(
+        result = DownloadResult(
             request_id=order.id,
             format=form,
             media_type=MEDIA_TYPES[form],

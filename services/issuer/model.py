@@ -3,13 +3,12 @@
 from datetime import date
 from enum import StrEnum
 
-from pydantic import Base64Bytes
-
 from shared.contracts.events import Evidence
 from shared.contracts.statement import JwsStatement
 from shared.messaging.aggregate import Aggregate
 from shared.messaging.messages import Outgoing
 from shared.vocabulary.findings import Finding
+from shared.vocabulary.model import Blob
 from shared.vocabulary.names import (
     ApprovalGroupField,
     CertificateId,
@@ -61,7 +60,7 @@ class Order(Aggregate):
     intended_at_ms: int = 0
     order_id: OrderId | None = None
     certificate_id: CertificateId | None = None
-    chain: tuple[Base64Bytes, ...] = ()
+    chain: tuple[Blob, ...] = ()
     issuance: str | None = None
     findings: tuple[Finding, ...] = ()
     unpublished: tuple[Outgoing, ...] = ()

@@ -249,7 +249,7 @@ class Ordering:
     def _issuance(self, order: Order, approval: VerifiedApproval, placed: PlacedOrder) -> Issuance:
         if order.alternative_order_id is None or placed.certificate_id is None:
             raise ValueError("an issued order has both ids")
-        return Issuance.model_construct(
+        return Issuance(
             request_id=order.id,
             revision=approval.revision.digest,
             verdict=approval.verdict_digest,

@@ -4,12 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import Base64Bytes, Field, StringConstraints
+from pydantic import Field, SerializeAsAny, StringConstraints
 
 from shared.contracts.statement import DecisionStatement, RevisionStatement
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.formats import DownloadFormat
-from shared.vocabulary.model import Model
+from shared.vocabulary.model import Blob, Model
 from shared.vocabulary.names import (
     ApprovalGroupField,
     DigestField,
@@ -44,7 +44,7 @@ class Reply(Model, Generic[ResultT]):
     code: ReplyCode
     message: str
     findings: tuple[Finding, ...] = ()
-    result: ResultT | None = None
+    result: SerializeAsAny[ResultT] | None = None
 
 
 class Refusal(Model):
@@ -189,7 +189,7 @@ class DownloadResult(Result):
     format: DownloadFormat
     media_type: str
     file_name: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,120}\z")]
-    content: Annotated[Base64Bytes, Field(max_length=1_000_000)]
+    content: Annotated[Blob, Field(max_length=1_000_000)]
 
 
 class RevokeResult(Result):

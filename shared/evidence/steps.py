@@ -4,12 +4,12 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Base64Bytes, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from shared.contracts.content import EmailAddress, Line, Notes
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding
-from shared.vocabulary.model import Model
+from shared.vocabulary.model import Blob, Model
 from shared.vocabulary.names import DigestField, IdentityField, RequestIdField
 from shared.vocabulary.reasons import RevocationReason
 from shared.x509.names import DistinguishedName, SubjectAltNames
@@ -27,7 +27,7 @@ class Revision(Model):
     requesters: Annotated[tuple[IdentityField, ...], Field(min_length=1, max_length=2)]
     name: Line
     method: Literal["csr"] = "csr"
-    csr: Annotated[Base64Bytes, Field(max_length=65_536)]
+    csr: Annotated[Blob, Field(max_length=65_536)]
     """PKCS#10, DER."""
     public_key: DigestField
     """Of the SubjectPublicKeyInfo, DER."""
@@ -79,7 +79,7 @@ class Issuance(Model):
     order_id: int
     certificate_id: int
     alternative_order_id: str
-    chain: Annotated[tuple[Base64Bytes, ...], Field(min_length=1, max_length=6)]
+    chain: Annotated[tuple[Blob, ...], Field(min_length=1, max_length=6)]
     """DER, leaf first."""
     policy_digest: DigestField
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from typing import Self
+from base64 import b64decode, b64encode
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from shared.errors import RefusedError
 from shared.vocabulary.findings import Finding, finding
@@ -13,10 +14,27 @@ from shared.vocabulary.names import Digest
 MAX_REPORTED_MISTAKES = 20
 
 
+def _from_base64(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    data = b64decode(value, validate=True)
+    if b64encode(data).decode() != value:  # one text only for the same bytes
+        raise ValueError("this is not canonical base64")
+    return data
+
+
+def _to_base64(value: bytes) -> str:
+    return b64encode(value).decode()
+
+
+Blob = Annotated[bytes, BeforeValidator(_from_base64), PlainSerializer(_to_base64, when_used="json")]
+"""Bytes that are base64 (RFC 4648 §4) in JSON."""
+
+
 class Model(BaseModel):
     """A frozen value object; a field that it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     def canonical(self) -> bytes:
         """This value as canonical JSON: sorted keys, no white space, UTF-8."""
