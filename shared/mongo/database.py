@@ -25,6 +25,8 @@ SELECTION_MS = 2_000
 SOCKET_MS = 10_000
 CLOSE_SECONDS = 3.0
 PING_SECONDS = 3.0
+POLL = "poll"
+"""The comment of a query that looks for due work, so that it can be told from those that serve a message."""
 _READS = frozenset({"find", "getMore", "aggregate", "count", "distinct"})
 _WRITES = frozenset({"insert", "update", "delete", "findAndModify", "bulkWrite"})
 _NOT_ALLOWED = frozenset({13, 18, 8000})
@@ -39,7 +41,7 @@ class _Counter(CommandListener):
 
     def started(self, event: CommandStartedEvent) -> None:
         if event.command_name in _READS:
-            self._count("read")
+            self._count(POLL if event.command.get("comment") == POLL else "read")
         elif event.command_name in _WRITES:
             self._count("write")
 
@@ -54,7 +56,7 @@ class Database:
     """A connection pool to one duty's database."""
 
     def __init__(self, settings: DatabaseSettings, *, name: str, count: Callable[[str], None]) -> None:
-        """Connects when first used. `count` is told `read` or `write` for each command sent.
+        """Connects when first used. `count` is told `read`, `poll` or `write` for each command sent.
 
         Raises:
             RefusedError: the password's file can't be read.

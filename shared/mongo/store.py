@@ -7,7 +7,7 @@ from pymongo.errors import DuplicateKeyError
 
 from shared.errors import ConflictError
 from shared.messaging.aggregate import Aggregate
-from shared.mongo.database import Database, translated
+from shared.mongo.database import POLL, Database, translated
 
 AggregateT = TypeVar("AggregateT", bound=Aggregate)
 
@@ -45,13 +45,19 @@ class MongoStore(Generic[AggregateT]):
             raise ConflictError(f"{aggregate.id} is no longer at version {aggregate.version}")
         return written
 
+    async def find_due(self, now_ms: int, *, limit: int) -> list[AggregateT]:
+        """Up to `limit` aggregates whose `due` is not later than `now_ms`."""
+        return await self.find({"due": {"$gte": 0, "$lte": now_ms}}, limit=limit, comment=POLL)
+
     async def find(
-        self, condition: Mapping[str, Any], *, limit: int, newest_first: bool | None = None
+        self, condition: Mapping[str, Any], *, limit: int, newest_first: bool | None = None, comment: str | None = None
     ) -> list[AggregateT]:
         """Up to `limit` aggregates that fulfil a condition over indexed fields, in the order of their ids if asked."""
         with translated():
             order = None if newest_first is None else [("_id", -1 if newest_first else 1)]
-            cursor = self._collection.find(dict(condition), limit=limit, batch_size=limit + 1, sort=order)
+            cursor = self._collection.find(
+                dict(condition), limit=limit, batch_size=limit + 1, sort=order, comment=comment
+            )
             return [self._aggregate(document) async for document in cursor]
 
     def _aggregate(self, document: dict[str, Any]) -> AggregateT:

@@ -98,11 +98,11 @@ class DatabaseMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._operations = Counter(
             "ra_database_operations",
-            "Commands sent to the database: read or write.",
+            "Commands sent to the database: read, write, or poll for due work.",
             ["kind"],
             registry=registry,
         )
-        for kind in ("read", "write"):
+        for kind in ("read", "write", "poll"):
             self._operations.labels(kind)
 
     def count(self, kind: str) -> None:

@@ -89,7 +89,7 @@ class Link:
                 await self._close()
                 await self._pause(LONGEST_PAUSE)
                 continue
-            pause = FIRST_PAUSE
+            opened_at = asyncio.get_running_loop().time()
             self._note(up=True)
             log.info("broker connected", queues=[subscription.queue for subscription in subscriptions])
             await self._until_lost_or_stopping()
@@ -97,6 +97,9 @@ class Link:
                 self._note(up=False)
                 log.warning("broker session lost")
                 await self._close()
+                lasted = asyncio.get_running_loop().time() - opened_at
+                pause = FIRST_PAUSE if lasted > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
+                await self._pause(pause)
 
     async def stop(self, *, grace_seconds: float) -> None:
         """Stop consuming, let what is in flight finish within the grace period, and leave the rest unsettled."""

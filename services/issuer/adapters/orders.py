@@ -15,7 +15,7 @@ class MongoOrders(MongoStore[Order]):
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Order]:
         """Up to `limit` entries whose `due` is not later than `now_ms`."""
-        return await self.find({"due": {"$gte": 0, "$lte": now_ms}}, limit=limit)
+        return await self.find_due(now_ms, limit=limit)
 
 
 class MongoRefusals(MongoStore[EvidenceRefusal]):

@@ -15,4 +15,4 @@ class MongoCertificates(MongoStore[Certificate]):
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Certificate]:
         """Up to `limit` certificates whose `due` is not later than `now_ms`."""
-        return await self.find({"due": {"$gte": 0, "$lte": now_ms}}, limit=limit)
+        return await self.find_due(now_ms, limit=limit)
