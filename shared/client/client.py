@@ -1,0 +1,330 @@
+"""The client: one identity's commands and their results, over one connection that is opened anew when it is lost."""
+
+import asyncio
+import contextlib
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Self, TypeVar
+
+from pydantic import ValidationError
+
+from shared.client.answers import ResultT, read_answer
+from shared.client.case import ShownCase, read_case
+from shared.client.connection import connect as connect_to_broker
+from shared.client.errors import NoAnswerError, NotConnectedError, OutOfReachError, StillWaitingError
+from shared.client.mailbox import Mailbox
+from shared.client.ports import Connect, Connection, ConnectionLostError, Receiver, Signer
+from shared.client.profile import Passphrase, Profile, no_passphrase, read_anchor, read_signer
+from shared.clock import Clock, SystemClock
+from shared.contracts import commands, replies
+from shared.contracts.catalogue import COMMAND_OF
+from shared.contracts.content import RequestContent
+from shared.contracts.statement import JwsStatement, UnsignedSubmission
+from shared.errors import RefusedError
+from shared.evidence.anchor import Anchor
+from shared.evidence.jws import Typ
+from shared.evidence.steps import Decision, DecisionKind
+from shared.identifiers import new_message_id
+from shared.messaging.messages import Outgoing, compose_command
+from shared.vocabulary.duties import Duty
+from shared.vocabulary.findings import finding
+from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.model import Model, mistakes
+from shared.vocabulary.names import IdentityName, RequestId
+from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.states import NEXT_STATES, State
+
+ANSWER_SECONDS = 30.0
+FIRST_LOOK_SECONDS = 0.5
+LONGEST_LOOK_SECONDS = 10.0
+LOOK_LESS_OFTEN = 1.5
+PAUSE_SECONDS = 0.5
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+
+@dataclass
+class Attempt:
+    """A command on its way, and what came in between."""
+
+    message: Outgoing
+    duty: Duty
+    pretenders: set[str] = field(default_factory=set)
+    lost: bool = False
+
+    def failure(self, seconds: float) -> str:
+        """Why there is no answer."""
+        text = f"{self.duty} did not answer within {seconds:g} seconds."
+        if self.lost:
+            text += " The connection to the broker was lost meanwhile."
+        if self.pretenders:
+            text += f" What pretended to be the answer came from {', '.join(sorted(self.pretenders))}; it was ignored."
+        return text
+
+
+class RaClient:
+    """Sends commands as one identity and gives back their results; use it as an asynchronous context manager.
+
+    Every command raises `CommandRefusedError` or `CommandFailedError` when the duty says so, another `ClientError`
+    when no answer was had, and `RefusedError` when what it was given can't be sent. Commands may run side by side.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        signer: Signer | None = None,
+        anchor: Anchor | None = None,
+        timeout_seconds: float = ANSWER_SECONDS,
+        clock: Clock | None = None,
+        connect: Connect = connect_to_broker,
+    ) -> None:
+        """`signer` is needed to sign submissions and to decide; with `anchor`, what duties show is verified."""
+        self.profile = profile
+        self._signer = signer
+        self._anchor = anchor
+        self._timeout = timeout_seconds
+        self._clock = clock or SystemClock()
+        self._connect = connect
+        self._mailbox = Mailbox()
+        self._connection: Connection | None = None
+        self._opening = asyncio.Lock()
+
+    @classmethod
+    def from_profile(
+        cls,
+        profile: Profile,
+        *,
+        passphrase: Passphrase = no_passphrase,
+        timeout_seconds: float = ANSWER_SECONDS,
+    ) -> Self:
+        """A client with the key and the anchor that the profile names.
+
+        Raises:
+            RefusedError: `config.*`, one of the files can't be used.
+        """
+        anchor = None if profile.trust is None else read_anchor(profile.trust.anchor_file)
+        signer = read_signer(profile, passphrase)
+        return cls(profile, signer=signer, anchor=anchor, timeout_seconds=timeout_seconds)
+
+    @property
+    def identity(self) -> IdentityName:
+        """As whom this client speaks."""
+        return self.profile.identity
+
+    async def __aenter__(self) -> Self:
+        await self._connected()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    # --- intake ---------------------------------------------------------------------------------------------------
+
+    async def submit(self, content: RequestContent, *, sign: bool = True) -> replies.SubmitResult:
+        """Submit a request; the same content under the same request id may be submitted again and counts once."""
+        submission: JwsStatement | UnsignedSubmission = UnsignedSubmission(content=content)
+        if sign:
+            submission = JwsStatement(jws=self._sign(content, Typ.SUBMISSION))
+        command = commands.SubmitRequest(submission=submission)
+        return await self._ask(command, replies.SubmitResult, about=content.request_id)
+
+    async def options(self) -> replies.OptionsResult:
+        """What this identity may pick when it submits."""
+        return await self._ask(commands.ShowOptions(), replies.OptionsResult)
+
+    async def status(self, request_id: str) -> replies.StatusResult:
+        """Where a request stands and how it came there."""
+        return await self._ask(_made(commands.ShowStatus, request_id=request_id), replies.StatusResult)
+
+    async def list_requests(self, *, before: str | None = None, limit: int = 50) -> replies.RequestsResult:
+        """One page of this identity's own requests, newest first."""
+        return await self._ask(_made(commands.ListRequests, before=before, limit=limit), replies.RequestsResult)
+
+    async def export_evidence(self, request_id: str) -> replies.EvidenceResult:
+        """The request's evidence file."""
+        return await self._ask(_made(commands.ExportEvidence, request_id=request_id), replies.EvidenceResult)
+
+    # --- approval -------------------------------------------------------------------------------------------------
+
+    async def list_pending(
+        self, *, approval_group: str | None = None, after: str | None = None, limit: int = 50
+    ) -> replies.PendingResult:
+        """One page of the requests that wait for a decision, oldest first."""
+        command = _made(commands.ListPending, approval_group=approval_group, after=after, limit=limit)
+        return await self._ask(command, replies.PendingResult)
+
+    async def show_case(self, request_id: str) -> replies.CaseResult:
+        """A case as its approvers see it; `read` says what it holds."""
+        return await self._ask(_made(commands.ShowCase, request_id=request_id), replies.CaseResult)
+
+    def read(self, case: replies.CaseResult) -> ShownCase:
+        """What a case holds, verified as far as this client's anchor goes.
+
+        Raises:
+            RefusedError: what it shows and what would be signed for differ, or intake's signature does not hold.
+        """
+        return read_case(case, self._anchor, now=self._clock.now())
+
+    async def approve(self, case: replies.CaseResult, note: str = "") -> replies.DecisionResult:
+        """Approve exactly the revision that this case shows."""
+        request_id, statement = self._decision(case, DecisionKind.APPROVE, note)
+        command = commands.ApproveRequest(request_id=request_id, decision=statement)
+        return await self._ask(command, replies.DecisionResult)
+
+    async def deny(self, case: replies.CaseResult, note: str = "") -> replies.DecisionResult:
+        """Deny the request of which this case shows a revision."""
+        request_id, statement = self._decision(case, DecisionKind.DENY, note)
+        command = commands.DenyRequest(request_id=request_id, decision=statement)
+        return await self._ask(command, replies.DecisionResult)
+
+    async def withdraw(self, request_id: str) -> replies.WithdrawResult:
+        """Take back a request that is not yet approved."""
+        return await self._ask(_made(commands.WithdrawRequest, request_id=request_id), replies.WithdrawResult)
+
+    # --- issuer and revoker ---------------------------------------------------------------------------------------
+
+    async def download(
+        self, request_id: str, form: DownloadFormat = DownloadFormat.PEM_X509, *, chain: bool = True
+    ) -> replies.DownloadResult:
+        """The issued certificate, with its intermediates if `chain`."""
+        command = _made(commands.DownloadCertificate, request_id=request_id, format=str(form), chain=chain)
+        return await self._ask(command, replies.DownloadResult)
+
+    async def revoke(self, request_id: str, reason: RevocationReason, notes: str = "") -> replies.RevokeResult:
+        """Have an issued certificate revoked; the answer says that this is accepted, not yet that it is done."""
+        command = _made(commands.RevokeCertificate, request_id=request_id, reason=reason, notes=notes)
+        return await self._ask(command, replies.RevokeResult)
+
+    # --- waiting --------------------------------------------------------------------------------------------------
+
+    async def wait_for_state(
+        self, request_id: str, states: Collection[State], limit_seconds: float
+    ) -> replies.StatusResult:
+        """The request's status once it is in one of these states.
+
+        Intake's notices make it look at once; without them it looks ever less often. A broker or a duty that is away
+        meanwhile is waited for.
+
+        Raises:
+            OutOfReachError: none of the states can come any more.
+            StillWaitingError: the limit has passed.
+            CommandRefusedError: this identity may not see the request.
+        """
+        last: list[State] = []
+        try:
+            async with asyncio.timeout(limit_seconds):
+                return await self._wait(request_id, frozenset(states), last)
+        except TimeoutError:
+            raise StillWaitingError(last[-1] if last else None, limit_seconds) from None
+
+    async def _wait(self, request_id: str, states: frozenset[State], seen: list[State]) -> replies.StatusResult:
+        interval = FIRST_LOOK_SECONDS
+        with self._mailbox.listening(request_id) as news:
+            while True:
+                news.clear()
+                with contextlib.suppress(NoAnswerError, NotConnectedError):
+                    status = await self.status(request_id)
+                    seen.append(status.request.state)
+                    if status.request.state in states:
+                        return status
+                    if not states & reachable(status.request.state):
+                        raise OutOfReachError(status)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), interval)
+                interval = min(interval * LOOK_LESS_OFTEN, LONGEST_LOOK_SECONDS)
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    async def _ask(self, command: Model, result: type[ResultT], *, about: str | None = None) -> ResultT:
+        """Send a command and wait for the result that the duty asked answers it with.
+
+        When the connection is lost meanwhile, the same message is sent again, as often as the time allows: under its
+        id, it counts once.
+        """
+        contract = COMMAND_OF[type(command)]
+        about = about or getattr(command, "request_id", None)
+        message = compose_command(
+            command,
+            contract,
+            message_id=new_message_id(),
+            sender=self.identity,
+            subject=about or self.identity,
+            at=self._clock.now(),
+        )
+        await self._connected()
+        attempt = Attempt(message, contract.duty)
+        try:
+            async with asyncio.timeout(self._timeout):
+                body = None
+                while body is None:
+                    body = await self._attempt(attempt)
+        except TimeoutError:
+            raise NoAnswerError(attempt.failure(self._timeout), message_id=message.id) from None
+        return read_answer(body, contract, result, about=about)
+
+    async def _attempt(self, attempt: "Attempt") -> bytes | None:
+        """The answer's body; None when the connection was lost, or has not come back yet."""
+        with self._mailbox.asking(attempt.message.id, attempt.duty, attempt.pretenders) as answer:
+            try:
+                connection = await self._connected()
+                await connection.publish(attempt.message)
+                return await answer
+            except (ConnectionLostError, NotConnectedError):
+                attempt.lost = True
+        await asyncio.sleep(PAUSE_SECONDS)
+        return None
+
+    async def _connected(self) -> Connection:
+        async with self._opening:
+            if self._connection is None or not self._connection.is_open:
+                if self._connection is not None:
+                    await self._connection.close()
+                self._connection = None
+                self._connection = await self._connect(self.profile, self._receiver)
+            return self._connection
+
+    @property
+    def _receiver(self) -> Receiver:
+        return Receiver(on_message=self._mailbox.take, on_lost=self._mailbox.lose)
+
+    # --- signing --------------------------------------------------------------------------------------------------
+
+    def _decision(self, case: replies.CaseResult, kind: DecisionKind, note: str) -> tuple[RequestId, JwsStatement]:
+        shown = self.read(case)
+        said = _made(
+            Decision,
+            request_id=shown.revision.request_id,
+            revision=shown.digest,
+            decision=kind,
+            approver=self.identity,
+            note=note,
+        )
+        return said.request_id, JwsStatement(jws=self._sign(said, Typ.DECISION))
+
+    def _sign(self, said: Model, typ: Typ) -> str:
+        if self._signer is None:
+            raise RefusedError(
+                finding("config.key-missing", "this has to be signed, and the profile names no key: see [signing]")
+            )
+        return self._signer.sign(said.canonical(), typ, self._clock.now())
+
+
+def reachable(state: State) -> frozenset[State]:
+    """Every state that a request in this one may still come to."""
+    found: set[State] = set()
+    ahead = set(NEXT_STATES[state])
+    while ahead:
+        found |= ahead
+        ahead = {following for known in ahead for following in NEXT_STATES[known]} - found
+    return frozenset(found)
+
+
+def _made(model: type[ModelT], **fields: object) -> ModelT:
+    """A model from what the caller gave, or a refusal that says what is wrong with it."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise RefusedError.of(mistakes(error, code="command.invalid")) from None
