@@ -17,7 +17,7 @@ from pathlib import Path
 
 from deploy.local.files import kept_secret, write_secret
 from deploy.local.management import Management
-from deploy.local.ports import LOOPBACK, free_ports, is_free
+from deploy.local.ports import LOOPBACK, KeptPorts
 from deploy.local.process import LocalStackError, ProcessIdentity, Program, base_environment, wait_until
 
 _SCRIPTS = Path("/usr/lib/rabbitmq/bin")
@@ -76,14 +76,12 @@ class BrokerNode:
     ) -> None:
         self.directory = directory.absolute()
         self.prometheus = prometheus
-        self._fixed = {"amqp": amqp_port, "management": management_port}
+        self._kept_ports = KeptPorts(self.directory / "ports.json", {"amqp": amqp_port, "management": management_port})
 
     @property
     def ports(self) -> BrokerPorts:
         """The node's ports, chosen when they are first asked for."""
-        if not self._ports_file.exists():
-            self._record_ports(self._given())
-        return BrokerPorts(**json.loads(self._ports_file.read_text()))
+        return BrokerPorts(**{field.name: self._kept_ports[field.name] for field in fields(BrokerPorts)})
 
     @property
     def host(self) -> str:
@@ -224,7 +222,7 @@ class BrokerNode:
             beam.record(self._beam_file)
 
     def _prepare(self) -> None:
-        self._settle_ports()
+        self._kept_ports.settle(running={"epmd"} if self._epmd.process else set())
         for folder in ("home", "log", "run", "mnesia"):
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
         (self.directory / "node.pid").unlink(missing_ok=True)
@@ -235,28 +233,6 @@ class BrokerNode:
         (self.directory / "rabbitmq.conf").write_text(self._configuration())
         plugins = ["rabbitmq_management", *(["rabbitmq_prometheus"] if self.prometheus else [])]
         (self.directory / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
-
-    def _settle_ports(self) -> None:
-        """Keeps the ports of the last start as far as they are free, and those that were given always."""
-        given = self._given()
-        for port in given.values():
-            if not is_free(port):
-                raise LocalStackError(f"Port {port}, which the broker was told to use, is in use already.")
-        if self._epmd.process is None:
-            kept = {name: port for name, port in vars(self.ports).items() if is_free(port)}
-            self._record_ports(kept | given)
-
-    def _given(self) -> dict[str, int]:
-        return {name: port for name, port in self._fixed.items() if port is not None}
-
-    def _record_ports(self, known: dict[str, int]) -> None:
-        names = [field.name for field in fields(BrokerPorts)]
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._ports_file.write_text(json.dumps(dict(zip(names, free_ports(len(names)), strict=True)) | known))
-
-    @property
-    def _ports_file(self) -> Path:
-        return self.directory / "ports.json"
 
     @property
     def _beam_file(self) -> Path:

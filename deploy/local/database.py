@@ -5,7 +5,6 @@ developing and testing, and always a process of its own.
 """
 
 import asyncio
-import json
 import secrets
 import shutil
 import sys
@@ -24,7 +23,7 @@ from pymongo.database import Database
 from pymongo.errors import ConnectionFailure, OperationFailure
 
 from deploy.local.files import kept_secret, write_secret
-from deploy.local.ports import LOOPBACK, free_ports, is_free, is_listening
+from deploy.local.ports import LOOPBACK, KeptPorts, is_listening
 from deploy.local.process import LocalStackError, Program, base_environment, wait_until
 from shared.mongo.schema import create_indexes
 from shared.vocabulary.duties import Duty
@@ -61,15 +60,12 @@ class DatabaseServer:
         self.directory = directory.absolute()
         self.kind = _kind(uri)
         self._given_uri = uri
-        self._fixed_port = port
+        self._kept_ports = KeptPorts(self.directory / "port.json", {"database": port})
 
     @property
     def port(self) -> int:
         """Where an own server listens, chosen when it is first asked for."""
-        path = self.directory / "port.json"
-        if not path.exists():
-            self._record_port(self._fixed_port or free_ports(1)[0])
-        return int(json.loads(path.read_text()))
+        return self._kept_ports["database"]
 
     @property
     def uri(self) -> str:
@@ -100,7 +96,7 @@ class DatabaseServer:
             self._await_answer()
             return
         if not self.is_running:
-            self._settle_port()
+            self._kept_ports.settle()
         try:
             if self.kind is DatabaseKind.SECANTUS:
                 self._start_secantus()
@@ -234,19 +230,6 @@ class DatabaseServer:
     def _program(self, *command: str) -> Program:
         environment = base_environment(HOME=str(self.directory))
         return Program("database", command, self.directory, environment, self.directory)
-
-    def _settle_port(self) -> None:
-        """Keeps the port of the last start as long as it is free, and the one that was given in any case."""
-        port = self._fixed_port or self.port
-        if not is_free(port):
-            if self._fixed_port:
-                raise LocalStackError(f"Port {port}, which the database was told to use, is in use already.")
-            port = free_ports(1)[0]
-        self._record_port(port)
-
-    def _record_port(self, port: int) -> None:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.directory / "port.json").write_text(json.dumps(port))
 
     @property
     def _is_initialized(self) -> bool:

@@ -86,6 +86,10 @@ class Management:
                 pass
         self._call("DELETE", f"/api/vhosts/{_quoted(name)}", missing_ok=True)
 
+    def virtual_hosts(self) -> tuple[str, ...]:
+        """The names of all virtual hosts."""
+        return tuple(found["name"] for found in self._call("GET", "/api/vhosts"))
+
     def create_user(self, name: str, password: str) -> None:
         """Makes a user without rights, or sets the password of one."""
         self._call("PUT", f"/api/users/{_quoted(name)}", {"password": password, "tags": ""})

@@ -5,9 +5,10 @@ that is killed and started again finds its port free: no client was given it mea
 for the server has connected to itself.
 """
 
+import json
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,42 @@ _LOWEST = 10_240
 _HIGHEST = 65_535
 _CLAIMS: set[int] = set()
 """What this process has handed out; a claim ends with the process."""
+
+
+class KeptPorts:
+    """Ports under names, kept in a file; one that is not given is chosen when it is first asked for."""
+
+    def __init__(self, file: Path, given: Mapping[str, int | None] | None = None) -> None:
+        self._file = file
+        self._given = {name: port for name, port in (given or {}).items() if port is not None}
+
+    def __getitem__(self, name: str) -> int:
+        """The port of this name."""
+        kept = self._read()
+        if name not in kept:
+            kept[name] = self._given.get(name) or free_ports(1)[0]
+            self._write(kept)
+        return kept[name]
+
+    def settle(self, *, running: Collection[str] = ()) -> None:
+        """Before a start: gives up what others have taken since the last one, except for what runs and is ours.
+
+        Raises:
+            LocalStackError: a port that was given is taken.
+        """
+        given = {name: port for name, port in self._given.items() if name not in running}
+        for name, port in given.items():
+            if not is_free(port):
+                raise LocalStackError(f"Port {port}, which was asked for as {name} port, is in use already.")
+        kept = {name: port for name, port in self._read().items() if name in running or is_free(port)}
+        self._write(kept | given)
+
+    def _read(self) -> dict[str, int]:
+        return dict(json.loads(self._file.read_text())) if self._file.exists() else {}
+
+    def _write(self, ports: Mapping[str, int]) -> None:
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file.write_text(json.dumps(ports))
 
 
 def free_ports(count: int) -> tuple[int, ...]:

@@ -215,7 +215,7 @@ def kill_all_under(directory: Path) -> None:
 def _reap() -> None:
     for identity, child in list(_CHILDREN.items()):
         if child.poll() is not None:
-            del _CHILDREN[identity]
+            _CHILDREN.pop(identity, None)
 
 
 def base_environment(**more: str) -> dict[str, str]:

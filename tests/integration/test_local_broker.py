@@ -141,7 +141,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused_with_its_number(
     own_broker: BrokerNode, broker: BrokerNode
 ) -> None:
     node = BrokerNode(own_broker.directory, amqp_port=broker.amqp_port)
-    with pytest.raises(LocalStackError, match=f"Port {broker.amqp_port}, .* in use"):
+    with pytest.raises(LocalStackError, match=f"Port {broker.amqp_port}, .*amqp port, is in use"):
         node.start()
     assert not node.is_running
 
