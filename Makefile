@@ -27,7 +27,7 @@ down: packages ## stop what `make up` started and keep its data (NAME=…)
 	@$(STACK) down --name $(NAME)
 
 status: packages ## say what of `make up` is running (NAME=…)
-	@$(STACK) status --name $(NAME)
+	@$(STACK) status --name $(NAME) || test $$? -eq 3
 
 check: packages ## lint, formatting, types and the layers' rules
 	$(RUN) -m ruff check

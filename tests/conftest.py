@@ -8,7 +8,8 @@ import pytest
 
 from deploy.local.broker import BrokerNode
 from deploy.local.database import DatabaseServer
-from tests.infrastructure import DutyDatabases, TestRun, VirtualHost, unique_name
+from deploy.local.stack import Stack
+from tests.infrastructure import DutyDatabases, Stacks, TestRun, VirtualHost, unique_name
 
 RUN = pytest.StashKey[TestRun]()
 WORKER_INPUT = "run_directory"
@@ -41,7 +42,7 @@ def _given_to_worker(config: pytest.Config) -> Path | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps on one worker the tests of a module that share a running stack."""
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
+        if "module_stacks" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
@@ -98,3 +99,25 @@ def database(
     databases.provision()
     yield databases
     databases.drop()
+
+
+@pytest.fixture
+def new_stack(test_run: TestRun) -> Iterator[Stacks]:
+    """Makes running stacks that this test may maltreat; each takes some seconds."""
+    stacks = Stacks(test_run)
+    yield stacks
+    stacks.close()
+
+
+@pytest.fixture(scope="module")
+def module_stacks(test_run: TestRun) -> Iterator[Stacks]:
+    """The same for a stack that the tests of a module share."""
+    stacks = Stacks(test_run)
+    yield stacks
+    stacks.close()
+
+
+@pytest.fixture(scope="module")
+def stack(module_stacks: Stacks) -> Stack:
+    """A running Registration Authority for the tests of a module, on the run's servers."""
+    return module_stacks("module")

@@ -10,18 +10,22 @@ import os
 import re
 import secrets
 import shutil
+import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 from deploy.local.broker import BrokerNode
 from deploy.local.database import DatabaseServer
 from deploy.local.files import write_secret
 from deploy.local.process import ProcessIdentity, kill_all_under
+from deploy.local.stack import Overrides, Stack
 from shared.vocabulary.duties import Duty
+from tests.sandbox.process import SandboxProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".local"
@@ -154,6 +158,45 @@ class DutyDatabases:
     def drop(self) -> None:
         """Removes the databases."""
         self.server.drop(self.names.values())
+
+
+@dataclass
+class Stacks:
+    """Makes running stacks, and takes them away again with all they had."""
+
+    run: TestRun
+    _made: list[Stack] = field(default_factory=list)
+
+    def __call__(
+        self,
+        name: str = "stack",
+        *,
+        own_servers: bool = False,
+        amend_policy: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+        overrides: Overrides | None = None,
+    ) -> Stack:
+        """A running stack, on the run's servers or, if these are to be stopped or killed, on servers of its own."""
+        made = Stack(
+            self.run.folder(name),
+            name=unique_name(name),
+            broker=None if own_servers else self.run.broker(),
+            database=None if own_servers else self.run.database(),
+            amend_policy=amend_policy,
+            overrides=overrides,
+        )
+        self._made.append(made)
+        made.up()
+        return made
+
+    def close(self) -> None:
+        """Takes away what was made."""
+        while self._made:
+            self._made.pop().destroy()
+
+
+def sandbox_of(stack: Stack) -> SandboxProcess:
+    """The controls of a stack's sandbox: knobs, calls, orders. The process is stopped by `stack.sandbox`."""
+    return SandboxProcess(cast("subprocess.Popen[bytes]", None), stack.directory, cast("Any", stack.sandbox_info))
 
 
 def unique_name(text: str) -> str:
