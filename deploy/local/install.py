@@ -49,20 +49,10 @@ def packages() -> None:
             return
         STAMP.unlink(missing_ok=True)
         _create_environment()
-        count = len(re.findall(r"^[a-z0-9].*==", LOCK.read_text(), re.MULTILINE | re.IGNORECASE))
-        say(f"Installing {count} Python packages into .venv. This takes about a minute, and only this once.")
-        pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--no-input")
-        _run(
-            *map(str, pip),
-            "--require-hashes",
-            "--requirement",
-            str(LOCK),
-            what="Installing the Python packages",
-        )
+        _install_packages()
         RA.write_text(RA_SCRIPT.format(python=PYTHON, root=str(ROOT)))
         RA.chmod(0o755)
         STAMP.write_text(wanted)
-        say("The Python packages are installed.")
 
 
 def broker() -> None:
@@ -109,6 +99,31 @@ def _create_environment() -> None:
         _apt_install(name, purpose="Python's virtual environments")
     say("Making a virtual environment in .venv.")
     _run(sys.executable, "-m", "venv", "--clear", str(VENV), what="Making the virtual environment")
+
+
+def _install_packages() -> None:
+    count = len(re.findall(r"^[a-z0-9][^ ]*==", LOCK.read_text(), re.MULTILINE | re.IGNORECASE))
+    say(f"Installing {count} Python packages into .venv. This takes about a minute, and only this once.")
+    options = ("--disable-pip-version-check", "--no-input", "--require-hashes", "--requirement", str(LOCK))
+    pip = subprocess.Popen(
+        [str(PYTHON), "-m", "pip", "install", *options],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with pip:
+        got = 0
+        for line in pip.stdout or ():
+            if line.startswith(("Collecting ", "Processing ")):
+                got += 1
+                if got % 10 == 0:
+                    say(f"  {got} of {count} fetched")
+            if line.startswith("Installing "):
+                say("  installing them")
+    if pip.returncode != 0:
+        raise InstallError("Installing the Python packages failed, as said above. The same command tries again.")
+    say("The Python packages are installed.")
 
 
 def _environment_version() -> tuple[int, ...]:
