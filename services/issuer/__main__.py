@@ -57,6 +57,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
         clock=clock,
         gate=gate,
         concurrency=settings.ca.concurrency,
+        on_done=worker.messages.work_done,
         on_failure=worker.messages.work_failed,
     )
     approved = RequestApprovedHandler(orders, refusals, in_force, worker.evidence, clock, schedule.offer)

@@ -47,6 +47,7 @@ def wire(worker: Worker[RevokerSettings], gate: Gate) -> Work:
         clock=clock,
         gate=gate,
         concurrency=settings.ca.concurrency,
+        on_done=worker.messages.work_done,
         on_failure=worker.messages.work_failed,
     )
     issued = CertificateIssuedHandler(certificates, in_force, worker.evidence, clock)

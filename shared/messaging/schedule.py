@@ -49,6 +49,7 @@ class Schedule(Generic[WorkT]):
         clock: Clock,
         gate: Gate,
         concurrency: int,
+        on_done: Callable[[], None],
         on_failure: Callable[[], None],
     ) -> None:
         """`gate` is the database's; `on_failure` is told when a step failed through a fault of ours."""
@@ -58,6 +59,7 @@ class Schedule(Generic[WorkT]):
         self._gate = gate
         self._slots = asyncio.Semaphore(concurrency)
         self._room = concurrency * 4
+        self._on_done = on_done
         self._on_failure = on_failure
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -123,6 +125,7 @@ class Schedule(Generic[WorkT]):
             await self._advance(work)
         except ConflictError:
             log.debug("another copy was faster", id=work.id)
+            return True
         except UnavailableError as away:
             log.warning("work waits", id=work.id, reason=str(away))
             if away.dependency == self._gate.name:
@@ -132,4 +135,5 @@ class Schedule(Generic[WorkT]):
             log.exception("work failed", id=work.id)
             self._on_failure()
             return False
+        self._on_done()
         return True

@@ -46,6 +46,7 @@ class MessageMetrics:
             ["type"],
             registry=registry,
         )
+        self._work_done = Counter("ra_work_done", "Steps of scheduled work that were done.", registry=registry)
         self._work_failed = Counter(
             "ra_work_failed",
             "Steps of scheduled work that failed through a fault of ours.",
@@ -75,6 +76,10 @@ class MessageMetrics:
     def retried(self, message_type: str) -> None:
         """A handling has to be repeated."""
         self._retried.labels(message_type).inc()
+
+    def work_done(self) -> None:
+        """A step of scheduled work was done."""
+        self._work_done.inc()
 
     def work_failed(self) -> None:
         """A step of scheduled work failed; it is tried again."""

@@ -137,7 +137,7 @@ class Link:
 
     async def _publish(self, exchange: str, key: str, body: bytes, properties: dict[str, Any]) -> None:
         target = self._exchanges.get(exchange)
-        if target is None or not self.is_up:
+        if target is None:
             raise UnavailableError("broker", "not connected")
         message = aio_pika.Message(
             body,
