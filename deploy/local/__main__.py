@@ -84,7 +84,7 @@ def _usage(stack: Stack) -> str:
         [
             "",
             "The Registration Authority runs. Act as somebody with that identity's profile:",
-            f"    .venv/bin/ra --profile {_short(stack.profile_file('shop'))} --help",
+            f"    .venv/bin/ra --profile {_short(stack.profile_file('shop'))} options",
             f"    (profiles: {', '.join(profiles)})",
             "Readiness and metrics:",
             *duties,

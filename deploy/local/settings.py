@@ -75,12 +75,13 @@ def duty_settings(
     return settings
 
 
-def profile(identity: str, *, folder: Path, broker: Access, key: Path | None) -> Document:
+def profile(identity: str, *, folder: Path, broker: Access, key: Path | None, anchor: Path) -> Document:
     """The `ra` profile of an identity whose file lies in `folder`."""
     return {
         "identity": identity,
         "broker": _broker(broker, os.path.relpath(broker.secret_file, folder)),
         **({"signing": {"key_file": os.path.relpath(key, folder)}} if key else {}),
+        "trust": {"anchor_file": os.path.relpath(anchor, folder)},
     }
 
 

@@ -28,6 +28,7 @@ from deploy.local.policy import LocalCa, keyed_names, localized
 from deploy.local.ports import KeptPorts
 from deploy.local.process import Program, base_environment, wait_until
 from deploy.local.settings import Access, DutyFiles, duty_settings, profile
+from shared.evidence.anchor import Anchor
 from shared.evidence.jws import SigningKey
 from shared.policy.policy import Policy, read_policy
 from shared.rabbit.topology import definitions
@@ -155,6 +156,11 @@ class Stack:
     def policy(self) -> Policy:
         """The policy in force, read."""
         return read_policy(self.policy_file)
+
+    @property
+    def anchor_file(self) -> Path:
+        """Whom the identities' clients trust."""
+        return self.policy_file.with_name("anchor.json")
 
     def config_file(self, name: str) -> Path:
         """The settings of a duty's process."""
@@ -308,14 +314,23 @@ class Stack:
     def _write_settings(self) -> None:
         for process in self.duties.values():
             self._write_duty_settings(process)
-        for identity in self.policy.file.identities:
-            path = self.profile_file(identity)
-            key = self.key_file(identity)
-            content = profile(
-                identity, folder=path.parent, broker=self._broker_access(identity), key=key if key.exists() else None
-            )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(toml.dumps(content))
+        policy = self.policy
+        self.anchor_file.write_bytes(Anchor.of(policy).canonical())
+        for identity in policy.file.identities:
+            self._write_profile(identity)
+
+    def _write_profile(self, identity: str) -> None:
+        path = self.profile_file(identity)
+        key = self.key_file(identity)
+        content = profile(
+            identity,
+            folder=path.parent,
+            broker=self._broker_access(identity),
+            key=key if key.exists() else None,
+            anchor=self.anchor_file,
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(toml.dumps(content))
 
     def _write_duty_settings(self, process: DutyProcess) -> None:
         duty = process.duty

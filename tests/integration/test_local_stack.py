@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import httpx
 import pytest
 
@@ -21,7 +22,10 @@ from deploy.local.database import DatabaseServer
 from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.process import LocalStackError, ProcessIdentity, kill_all_under
 from deploy.local.stack import ROOT, Stack, StackPorts
+from shared.client.profile import read_anchor, read_profile, read_signer
 from shared.errors import RefusedError
+from shared.evidence.anchor import Anchor
+from shared.rabbit.topology import inbox_queue
 from shared.vocabulary.duties import Duty
 from tests.infrastructure import Stacks, TestRun, sandbox_of, unique_name
 
@@ -217,6 +221,31 @@ def test_settings_can_be_overridden_for_a_test(new_stack: Stacks) -> None:
     settings = tomllib.loads(stack.config_file("issuer").read_text())
     assert settings["ca"]["poll_seconds"] == 7.5
     assert "api_key_file" in settings["ca"]
+
+
+def test_every_identity_has_a_profile_whose_key_is_the_one_in_the_policy(stack: Stack) -> None:
+    policy = stack.policy
+    for name, identity in policy.file.identities.items():
+        profile = read_profile(stack.profile_file(name))
+        signer = read_signer(profile)
+        assert profile.identity == name
+        assert ((signer.public,) if signer else ()) == identity.keys
+        assert profile.trust is not None
+        assert read_anchor(profile.trust.anchor_file) == Anchor.of(policy)
+
+
+async def test_an_identity_of_the_stack_is_heard_by_the_broker(stack: Stack) -> None:
+    profile = read_profile(stack.profile_file("shop")).broker
+    async with await aio_pika.connect(
+        host=profile.host,
+        port=profile.port,
+        virtualhost=profile.virtual_host,
+        login="shop",
+        password=profile.password_file.read_text(),
+    ) as connection:
+        channel = await connection.channel(on_return_raises=True)
+        inbox = await channel.get_queue(inbox_queue("shop"))
+        assert await inbox.get(fail=False) is None
 
 
 def test_secrets_of_a_stack_are_readable_by_their_owner_only(stack: Stack) -> None:
