@@ -14,6 +14,7 @@ from aiormq.exceptions import (
     ChannelNotFoundEntity,
     ConnectionNotAllowed,
     DeliveryError,
+    InvalidFrameError,
     ProbableAuthenticationError,
     PublishError,
 )
@@ -165,10 +166,14 @@ def _explained(error: BaseException, profile: Profile) -> BaseException:
                 f"The broker does not let {profile.identity} in: the name or the password is wrong. "
                 f"Look at `identity` and at {broker.password_file}."
             )
-        case ConnectionNotAllowed() | ChannelAccessRefused():
+        case ConnectionNotAllowed() | InvalidFrameError():
+            return CredentialsError(
+                f"The broker does not let {profile.identity} into virtual host {broker.virtual_host}: "
+                "does it exist, and does the policy in force know this identity?"
+            )
+        case ChannelAccessRefused():
             return AccessRefusedError(
-                f"The broker lets {profile.identity} in, but not work in virtual host {broker.virtual_host}: "
-                f"{_text(error)}. Ask an operator."
+                f"The broker lets {profile.identity} in, but not receive answers: {_text(error)}. Ask an operator."
             )
         case ChannelNotFoundEntity():
             return NotConnectedError(f"The broker is not set up for the duties: {_text(error)}. Tell an operator.")

@@ -1,0 +1,160 @@
+"""What a requester does: see what can be picked, follow requests, take them back, fetch and revoke certificates."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.desk.exits import usage
+from services.desk.files import STANDARD, write_output
+from services.desk.frame import Desk, RequestArgument, WaitLimitOption, command, request_id
+from services.desk.render import listed, safe
+from services.desk.views import REQUEST_COLUMNS, request_row, show_status
+from shared.contracts.replies import DownloadResult, OptionsResult
+from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.states import State
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    command(app, "options")(show_options)
+    command(app, "status")(show_request)
+    command(app, "list")(list_requests)
+    command(app, "withdraw")(withdraw)
+    command(app, "download")(download)
+    command(app, "revoke")(revoke)
+
+
+def show_options(desk: Desk) -> None:
+    """Show what you may pick when you submit."""
+    options = desk.ask(lambda client: client.options())
+    desk.screen.result(options)
+    if not options.signing_certificates:
+        desk.screen.say("There is nothing that you may submit for; ask an operator for the permission.")
+    for signing in options.signing_certificates:
+        desk.screen.sheet(
+            f"Signing certificate {signing.name}",
+            [
+                ("Description", safe(signing.description)),
+                ("Approval groups", _described(signing.approval_groups, options)),
+                ("Extension profiles", _described(signing.extension_profiles, options)),
+                ("DN profiles", _described(signing.dn_profiles, options)),
+                ("Enrollment methods", listed(signing.enrollment_methods)),
+                ("Key types", safe(", ".join(signing.key_types))),
+                ("Valid for at most", f"{signing.max_validity_days} days"),
+            ],
+        )
+
+
+def _described(names: tuple[str, ...], options: OptionsResult) -> str:
+    everything = (*options.approval_groups, *options.extension_profiles, *options.dn_profiles)
+    texts = {option.name: option.description for option in everything}
+    return listed(f"{name}  {texts.get(name, '')}".rstrip() for name in names)
+
+
+def show_request(
+    desk: Desk,
+    *,
+    request: RequestArgument,
+    wait: Annotated[
+        list[State] | None,
+        typer.Option(
+            "--wait",
+            metavar="STATE",
+            help=f"Wait for this state; may be repeated, to wait for any of several: {', '.join(State)}.",
+        ),
+    ] = None,
+    limit: WaitLimitOption = 600.0,
+) -> None:
+    """Show where a request stands and how it came there."""
+    if wait:
+        status = desk.ask(lambda client: client.wait_for_state(request, wait, limit))
+    else:
+        status = desk.ask(lambda client: client.status(request))
+    desk.screen.result(status)
+    show_status(desk.screen, status)
+
+
+def list_requests(
+    desk: Desk,
+    *,
+    before: Annotated[
+        str | None, typer.Option(metavar="REQUEST", parser=request_id, help="Go on from here, to older ones.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 50,
+) -> None:
+    """List the requests you made or that were made for you, newest first."""
+    page = desk.ask(lambda client: client.list_requests(before=before, limit=limit))
+    desk.screen.result(page)
+    desk.screen.listing(REQUEST_COLUMNS, map(request_row, page.requests), empty="You have no requests.")
+    if page.more:
+        desk.screen.say(f"There are more: ra list --before {page.requests[-1].request_id}")
+
+
+def withdraw(desk: Desk, *, request: RequestArgument) -> None:
+    """Take back a request that is not yet approved."""
+    result = desk.ask(lambda client: client.withdraw(request))
+    desk.screen.result(result)
+    desk.screen.say(f"Request {result.request_id} is {result.state}.")
+
+
+def download(
+    desk: Desk,
+    *,
+    request: RequestArgument,
+    form: Annotated[
+        DownloadFormat, typer.Option("--format", metavar="FORMAT", help=f"One of: {', '.join(DownloadFormat)}.")
+    ] = DownloadFormat.PEM_X509,
+    chain: Annotated[bool, typer.Option(help="With the intermediates; der-x509 has no room for them.")] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE|-", help="Where to write it; else the name that comes with it."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")] = False,
+) -> None:
+    """Fetch an issued certificate. With --json and without -o, nothing is written: the content is in the JSON."""
+    if desk.machine and output == STANDARD:
+        raise usage("--json and -o - would both write to standard output")
+    with_chain = chain and form is not DownloadFormat.DER_X509
+    result = desk.ask(lambda client: client.download(request, form, chain=with_chain))
+    if output is not None or not desk.machine:
+        target = output or _named(result)
+        write_output(target, result.content, force=force)
+        if target != STANDARD:
+            desk.screen.say(f"{target} is written, {len(result.content)} bytes of {result.media_type}.")
+    desk.screen.result(result)
+
+
+def _named(result: DownloadResult) -> Path:
+    if result.file_name.startswith("."):
+        raise usage(f"{result.file_name} is no good name for a file: name one with -o")
+    return Path(result.file_name)
+
+
+def revoke(
+    desk: Desk,
+    *,
+    request: RequestArgument,
+    reason: Annotated[
+        RevocationReason,
+        typer.Option(
+            case_sensitive=False,
+            metavar="REASON",
+            help=f"Why (RFC 5280 §5.3.1): {', '.join(RevocationReason)}. A CA may not take each of them.",
+        ),
+    ],
+    notes: Annotated[str, typer.Option(help="For the record.")] = "",
+    wait: Annotated[bool, typer.Option(help="Wait until the CA has revoked it.")] = True,
+    limit: WaitLimitOption = 120.0,
+) -> None:
+    """Have an issued certificate revoked, for good."""
+    result = desk.ask(lambda client: client.revoke(request, reason, notes))
+    desk.screen.say(f"The revocation of {result.certificate} is accepted: {result.reason}.")
+    if not wait or result.state is State.REVOKED:
+        desk.screen.result(result)
+        desk.screen.say(f"Request {request} is {result.state}.")
+        return
+    status = desk.ask(lambda client: client.wait_for_state(request, {State.REVOKED}, limit))
+    desk.screen.result(result.model_copy(update={"state": status.request.state}))
+    desk.screen.say(f"Request {request} is {status.request.state}.")

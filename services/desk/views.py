@@ -1,0 +1,130 @@
+"""What people are shown of requests and cases."""
+
+from services.desk.render import Rows, Screen, finding_line, listed, moment, paragraph, safe
+from shared.client.case import EarlierDecision, ShownCase
+from shared.contracts.replies import CaseResult, PendingCase, RequestSummary, StatusResult
+from shared.x509.keys import key_type
+from shared.x509.names import SubjectAltNames
+
+REQUEST_COLUMNS = ("request", "state", "group", "name", "subject", "requesters", "changed")
+PENDING_COLUMNS = ("request", "approvals", "mine", "group", "name", "subject", "requesters", "submitted")
+
+
+def request_row(request: RequestSummary) -> tuple[str, ...]:
+    """A request in the list of requests."""
+    return (
+        request.request_id,
+        request.state,
+        request.approval_group,
+        request.name,
+        request.subject,
+        ", ".join(request.requesters),
+        moment(request.changed_at),
+    )
+
+
+def pending_row(case: PendingCase) -> tuple[str, ...]:
+    """A case in the approvers' list."""
+    request = case.request
+    return (
+        request.request_id,
+        f"{case.approvals} of {case.quorum}",
+        "decided" if case.decided_by_me else "open",
+        request.approval_group,
+        request.name,
+        request.subject,
+        ", ".join(request.requesters),
+        moment(request.submitted_at),
+    )
+
+
+def show_status(screen: Screen, status: StatusResult) -> None:
+    """Where a request stands and how it came there."""
+    request = status.request
+    rows = [
+        ("State", str(request.state)),
+        ("Name", safe(request.name)),
+        ("Subject", safe(request.subject)),
+        ("Names", listed(status.names)),
+        ("Requesters", ", ".join(request.requesters)),
+        ("Approval group", request.approval_group),
+    ]
+    if status.serial_number is not None:
+        rows.append(("Serial number", safe(status.serial_number)))
+    if status.not_after is not None:
+        rows.append(("Valid until", moment(status.not_after)))
+    rows.append(("Findings", listed(finding_line(found) for found in status.findings)))
+    history = (f"{moment(entry.at)}  {entry.state}  {entry.by}: {entry.message}" for entry in status.history)
+    rows.append(("History", listed(history)))
+    screen.sheet(f"Request {request.request_id}", rows)
+
+
+def show_case(screen: Screen, case: CaseResult, shown: ShownCase) -> None:
+    """Exactly what a decision on this case is signed for, and what else an approver should know."""
+    screen.sheet(f"Request {shown.revision.request_id}", [*_content(shown), *_policy(shown), *_standing(case, shown)])
+
+
+def _content(shown: ShownCase) -> Rows:
+    revision = shown.revision
+    resolved = revision.policy
+    longest = f"the longest allowed, {resolved.max_validity_days} days from the day of issue"
+    return [
+        ("Name", safe(revision.name)),
+        ("Requesters", listed(revision.requesters)),
+        ("Subject", listed(revision.subject.attributes, nothing="empty")),
+        ("Names", _names(revision.names)),
+        ("Key", f"{key_type(shown.csr.key)}, SPKI {revision.public_key}"),
+        ("Valid until", str(revision.expires_on) if revision.expires_on else longest),
+        ("Notes", paragraph(revision.notes) or "none"),
+        ("Mail to", listed(revision.emails)),
+        ("Findings", listed(finding_line(found) for found in revision.findings)),
+    ]
+
+
+def _names(names: SubjectAltNames) -> str:
+    return listed(f"{kind} {value}" for kind, values in names for value in values)
+
+
+def _policy(shown: ShownCase) -> Rows:
+    resolved = shown.revision.policy
+    return [
+        ("Signing certificate", resolved.signing_certificate),
+        ("Product", safe(f"{resolved.product} ({resolved.trust}, {resolved.signature_hash})")),
+        ("CA certificate", safe(f"{resolved.ca_cert_id}, organisation {resolved.organization_id}")),
+        ("Issuing CA", resolved.intermediate),
+        ("Extensions", f"{resolved.extension_profile}: {', '.join(resolved.extensions.extended_key_usage)}"),
+        ("DN profile", resolved.dn_profile),
+        ("Approval group", resolved.approval_group),
+    ]
+
+
+def _standing(case: CaseResult, shown: ShownCase) -> Rows:
+    signed = (
+        "NOT VERIFIED: the profile names no anchor"
+        if shown.signed_at is None
+        else f"verified, of {moment(shown.signed_at)}"
+    )
+    earlier = [_decision(decision) for decision in shown.decisions]
+    if shown.doubtful:
+        earlier.append(f"{shown.doubtful} more whose signatures do NOT hold")
+    rows = [
+        ("State", str(case.state)),
+        ("Quorum", str(max(case.quorum, shown.revision.policy.quorum))),
+        ("Decisions", listed(earlier)),
+    ]
+    if case.returned_because:
+        rows.append(("Returned because", listed(finding_line(found) for found in case.returned_because)))
+    return [
+        *rows,
+        ("Submission", shown.revision.submission),
+        ("Intake's signature", signed),
+        ("Revision", f"{shown.revision.number}, {shown.digest}"),
+    ]
+
+
+def _decision(earlier: EarlierDecision) -> str:
+    said = earlier.decision
+    when = "signature not verified" if earlier.signed_at is None else moment(earlier.signed_at)
+    stale = "" if earlier.applies else ", of ANOTHER revision"
+    note = f": {said.note}" if said.note else ""
+    return f"{said.decision} by {said.approver} ({when}{stale}){note}"

@@ -1,0 +1,67 @@
+import json
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.desk.__main__ import app
+from services.desk.exits import Exit
+from shared.client.profile import read_key
+from shared.errors import RefusedError
+from shared.policy.model import DutyKeys
+
+RUN = CliRunner()
+
+
+def test_a_new_key_is_the_owners_alone_and_its_line_fits_the_policy(tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    result = RUN.invoke(app, ["keys", "new", str(path)])
+    assert result.exit_code == Exit.OK
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    line = next(line for line in result.stdout.splitlines() if line.startswith("keys = "))
+    assert DutyKeys.model_validate(tomllib.loads(line), strict=False).keys == (read_key(path).public,)
+    assert "PRIVATE" not in result.output
+
+
+def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    path.write_text("precious")
+    result = RUN.invoke(app, ["keys", "new", str(path)])
+    assert result.exit_code == Exit.USAGE
+    assert "is left as it is" in result.stderr
+    assert path.read_text() == "precious"
+
+
+def test_a_key_with_a_passphrase_opens_with_it_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, secret = tmp_path / "key.pem", tmp_path / "passphrase"
+    secret.write_text("correct horse\n")
+    monkeypatch.setenv("RA_KEY_PASSPHRASE_FILE", str(secret))
+    assert RUN.invoke(app, ["keys", "new", str(path), "--passphrase"]).exit_code == Exit.OK
+    with pytest.raises(RefusedError):
+        read_key(path, lambda _: "battery staple")
+    shown = RUN.invoke(app, ["keys", "show", str(path), "--json"])
+    assert json.loads(shown.stdout)["kid"] == read_key(path, lambda _: "correct horse").public.kid
+    secret.write_text("battery staple")
+    wrong = RUN.invoke(app, ["keys", "show", str(path)])
+    assert wrong.exit_code == Exit.CONFIGURATION
+    assert "battery" not in wrong.output
+
+
+def test_a_passphrase_cant_be_asked_for_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RA_KEY_PASSPHRASE_FILE", raising=False)
+    path = tmp_path / "key.pem"
+    result = RUN.invoke(app, ["keys", "new", str(path), "--passphrase"])
+    assert result.exit_code == Exit.USAGE
+    assert "RA_KEY_PASSPHRASE_FILE" in result.stderr
+    assert not path.exists()
+
+
+def test_two_passphrases_that_differ_make_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RA_KEY_PASSPHRASE_FILE", raising=False)
+    answers = iter(["one", "two"])
+    monkeypatch.setattr("services.desk.passphrase._ask", lambda _: next(answers))
+    path = tmp_path / "key.pem"
+    assert RUN.invoke(app, ["keys", "new", str(path), "--passphrase"]).exit_code == Exit.USAGE
+    assert not path.exists()
