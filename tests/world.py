@@ -108,25 +108,39 @@ class Ca:
 
     def issue(self, revision: Revision, *, not_after: datetime | None = None, not_before: datetime = NOW) -> bytes:
         """The certificate that a faithful CA makes of an approved revision."""
-        csr = x509.load_der_x509_csr(revision.csr)
         last = last_day(revision.policy, today=not_before.date())
+        return self.certify(
+            revision.csr,
+            revision.names.dns,
+            common_name=revision.subject.common_name or "",
+            not_before=not_before,
+            not_after=not_after or end_of(last),
+        )
+
+    def certify(
+        self, csr: bytes, dns_names: Sequence[str], *, common_name: str, not_before: datetime, not_after: datetime
+    ) -> bytes:
+        """A certificate for this CSR's key, with names of the CA's choosing."""
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(_name(revision.subject.common_name or "", O="Example Ltd"))
+            .subject_name(_name(common_name, O="Example Ltd"))
             .issuer_name(_name("Test Intermediate"))
-            .public_key(csr.public_key())
+            .public_key(x509.load_der_x509_csr(csr).public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(not_before - DAY / 24)
-            .not_valid_after(not_after or datetime(last.year, last.month, last.day, 23, 59, 59, tzinfo=UTC))
+            .not_valid_after(not_after)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(name) for name in revision.names.dns]), critical=False
-            )
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in dns_names]), critical=False)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
         )
         return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def end_of(day: date) -> datetime:
+    """The last second of this day."""
+    return datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC)
 
 
 def _ca_usage() -> x509.KeyUsage:

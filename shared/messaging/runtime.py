@@ -16,6 +16,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from shared.clock import Clock
+from shared.contracts.catalogue import COMMAND_OF
 from shared.contracts.catalogue import COMMANDS as COMMAND_CONTRACTS
 from shared.contracts.catalogue import EVENTS as EVENT_CONTRACTS
 from shared.contracts.envelope import MAX_MESSAGE_BYTES, Envelope, Header
@@ -216,16 +217,22 @@ class Runtime:
             return
         if not self._is_identity(sender):
             raise RefusedError(finding("message.sender-unknown", "the policy knows no such identity", value=sender))
-        if delivery.key.split(".", 1)[0] != sender:
+        named, _, rest = delivery.key.partition(".")
+        if named != sender:
             raise RefusedError(
                 finding("message.sender-foreign", "the routing key names another identity", value=delivery.key)
+            )
+        contract = COMMAND_OF[route.model]
+        if rest != f"{contract.duty}.{contract.verb}":  # the broker's rights are for the key: it must say what comes
+            raise RefusedError(
+                finding("message.key-differs", "the routing key names another command than the type", value=rest)
             )
 
     async def _refuse_unreadable(self, delivery: Delivery, findings: Sequence[Finding]) -> Settlement:
         self._count_refusal(findings, type="unreadable", sender=delivery.sender or "")
         self._metrics.handled("unreadable", "refused")
         sender = delivery.sender
-        if sender is None or not self._is_identity(sender) or not delivery.key.startswith(f"{sender}.{self._duty}."):
+        if sender is None or not self._is_identity(sender) or delivery.key.split(".")[1:2] != [str(self._duty)]:
             return Settlement.ACKNOWLEDGE
         answer = refuse_unreadable(
             self._duty,

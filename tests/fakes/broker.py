@@ -3,23 +3,28 @@
 from shared.errors import UnavailableError
 from shared.messaging.messages import Outgoing
 from shared.messaging.ports import UnroutableError
+from tests.fakes.faults import Steps
 
 
 class MemoryPublisher:
-    def __init__(self) -> None:
+    def __init__(self, steps: Steps | None = None) -> None:
         self.published: list[Outgoing] = []
         self.parked: list[tuple[bytes, dict[str, str]]] = []
         self.away = False
+        self.parked_away = False
         self.unroutable: set[str] = set()
+        self.steps = steps or Steps()
 
     async def publish(self, message: Outgoing) -> None:
+        self.steps.step("before publishing")
         if self.away:
             raise UnavailableError("broker", "the test took it away")
         if message.exchange in self.unroutable:
             raise UnroutableError(message.key)
         self.published.append(message)
+        self.steps.step("after publishing")
 
     async def park(self, body: bytes, headers: dict[str, str]) -> None:
-        if self.away:
+        if self.away or self.parked_away:
             raise UnavailableError("broker", "the test took it away")
         self.parked.append((body, headers))

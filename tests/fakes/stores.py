@@ -1,5 +1,6 @@
 """Aggregates in memory: the same contract as MongoDB's, shown by tests/contract."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -10,6 +11,7 @@ from services.revoker.model import Certificate
 from shared.errors import ConflictError, UnavailableError
 from shared.messaging.aggregate import Aggregate
 from shared.vocabulary.names import ApprovalGroupName, IdentityName, RequestId
+from tests.fakes.faults import Steps
 
 AggregateT = TypeVar("AggregateT", bound=Aggregate)
 
@@ -21,16 +23,20 @@ class MemoryStore(Generic[AggregateT]):
         self._model = model
         self.documents: dict[str, str] = {}
         self.away = False
+        self.steps = Steps()
+        self.writes = 0
 
     async def insert(self, aggregate: AggregateT) -> bool:
         self._reach()
+        await asyncio.sleep(0)
         if aggregate.id in self.documents:
             return False
-        self.documents[aggregate.id] = aggregate.model_dump_json()
+        self._write(aggregate)
         return True
 
     async def load(self, aggregate_id: str) -> AggregateT | None:
         self._reach()
+        await asyncio.sleep(0)  # as with any server, others get their turn
         document = self.documents.get(aggregate_id)
         return None if document is None else self._model.model_validate_json(document)
 
@@ -39,11 +45,17 @@ class MemoryStore(Generic[AggregateT]):
         if known is None or known.version != aggregate.version:
             raise ConflictError(aggregate.id)
         written = aggregate.model_copy(update={"version": aggregate.version + 1})
-        self.documents[aggregate.id] = written.model_dump_json()
+        self._write(written)
         return written
 
     def all(self) -> list[AggregateT]:
         return [self._model.model_validate_json(document) for _, document in sorted(self.documents.items())]
+
+    def _write(self, aggregate: AggregateT) -> None:
+        self.steps.step("before writing")
+        self.documents[aggregate.id] = aggregate.model_dump_json()
+        self.writes += 1
+        self.steps.step("after writing")
 
     def _reach(self) -> None:
         if self.away:

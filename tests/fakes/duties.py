@@ -1,0 +1,322 @@
+"""The four duties in this process: their real handlers on the real runtime, over fakes of every server."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from prometheus_client import CollectorRegistry
+
+from services.approval import handlers as approval
+from services.intake import handlers as intake
+from services.issuer import handlers as issuer
+from services.issuer.fit import FitChecks
+from services.issuer.model import Order
+from services.issuer.ordering import Ordering, Pace
+from services.revoker import handlers as revoker
+from services.revoker.model import Certificate
+from services.revoker.revoking import Revoking
+from shared.contracts import commands, events
+from shared.contracts.catalogue import COMMAND_OF, EVENTS
+from shared.contracts.replies import Reply, Result
+from shared.errors import ConflictError, UnavailableError
+from shared.evidence.in_force import PolicyInForce
+from shared.identifiers import new_message_id
+from shared.messaging.aggregate import Aggregate
+from shared.messaging.gate import Gate
+from shared.messaging.messages import (
+    EVENTS as EVENTS_EXCHANGE,
+)
+from shared.messaging.messages import (
+    REPLIES,
+    Delivery,
+    Outgoing,
+    compose_command,
+    publish_event,
+)
+from shared.messaging.runtime import Routes, Runtime, Settlement, routes
+from shared.messaging.schedule import milliseconds
+from shared.observability.metrics import EvidenceMetrics, MessageMetrics
+from shared.vocabulary.duties import Duty
+from shared.vocabulary.model import Model
+from shared.vocabulary.names import MessageId
+from tests import world
+from tests.fakes.authority import FakeCa, FakeRevocations
+from tests.fakes.broker import MemoryPublisher
+from tests.fakes.faults import Steps
+from tests.fakes.stores import MemoryCases, MemoryCertificates, MemoryOrders, MemoryRefusals, MemoryRequests
+from tests.world import FixedClock, shared_ca, signing_key
+
+LEASE = timedelta(seconds=60)
+LAG = timedelta(seconds=30)
+POLL = timedelta(seconds=30)
+
+AggregateT = TypeVar("AggregateT", bound=Aggregate)
+
+
+def delivery_of(outgoing: Outgoing, sender: str | None, *, queue: str = "a queue") -> Delivery:
+    """A message as the broker would deliver it."""
+    return Delivery(
+        body=outgoing.body.encode(),
+        sender=sender,
+        queue=queue,
+        key=outgoing.key,
+        exchange=outgoing.exchange,
+        message_id=outgoing.id,
+    )
+
+
+def command(data: Model, *, by: str, message_id: MessageId | None = None, subject: str | None = None) -> Delivery:
+    """A command as this identity's client sends it."""
+    asked = data.submission if isinstance(data, commands.SubmitRequest) else None
+    about = subject or getattr(data, "request_id", None) or (asked and request_id_in(asked)) or by
+    outgoing = compose_command(
+        data,
+        COMMAND_OF[type(data)],
+        message_id=message_id or new_message_id(),
+        sender=by,
+        subject=about,
+        at=world.NOW,
+    )
+    return delivery_of(outgoing, by)
+
+
+def request_id_in(statement: Any) -> str | None:
+    """The request's id in a submission, not verified."""
+    from shared.evidence.jws import payload_of  # noqa: PLC0415 - only submissions need it
+
+    if statement.kind == "unsigned":
+        return str(statement.content.request_id)
+    found = json.loads(payload_of(statement.jws)).get("request_id")
+    return None if found is None else str(found)
+
+
+def event(data: events.LifecycleEvent, *, sequence: int, origin: str | None = None) -> Delivery:
+    """A lifecycle event as its duty publishes it."""
+    outgoing = publish_event(data, origin=origin or new_message_id(), sequence=sequence, at=world.NOW)
+    return delivery_of(outgoing, outgoing.key.split(".", 1)[0])
+
+
+@dataclass
+class InProcess:
+    """What the duties in this process have in common."""
+
+    duty: Duty
+    policy_text: str | None = None
+    clock: FixedClock = field(default_factory=FixedClock)
+    steps: Steps = field(default_factory=Steps)
+
+    def __post_init__(self) -> None:
+        self.in_force = PolicyInForce(world.policy(self.policy_text))
+        self.publisher = MemoryPublisher(self.steps)
+        self.registry = CollectorRegistry()
+        self.messages = MessageMetrics(self.registry)
+        self.evidence = EvidenceMetrics(self.registry)
+        self.key = signing_key(self.duty)
+        self.runtime = Runtime(
+            self.duty,
+            self.routes(),
+            self.publisher,
+            is_identity=lambda name: self.in_force.policy.identity(name) is not None,
+            gates=[Gate("database", self._probe, on_change=lambda _: None)],
+            metrics=self.messages,
+            clock=self.clock,
+        )
+
+    def routes(self) -> Routes:
+        """The duty's own handlers; see its `wire`."""
+        raise NotImplementedError
+
+    async def _probe(self) -> None:
+        """The database is always back when it is asked."""
+
+    def adopt(self, policy_text: str) -> None:
+        """Put another policy in force."""
+        changed = PolicyInForce(world.policy(policy_text))
+        self.in_force.policy, self.in_force.anchor = changed.policy, changed.anchor
+
+    async def handle(self, delivery: Delivery) -> list[Outgoing]:
+        """Handle a delivery that is to be acknowledged; gives what was published."""
+        before = len(self.publisher.published)
+        assert await self.runtime.handle(delivery) is Settlement.ACKNOWLEDGE
+        return self.publisher.published[before:]
+
+    async def send(self, data: Model, *, by: str, message_id: MessageId | None = None) -> list[Outgoing]:
+        """A command from this identity."""
+        return await self.handle(command(data, by=by, message_id=message_id))
+
+    async def ask(self, data: Model, *, by: str, message_id: MessageId | None = None) -> Reply[Any]:
+        """The answer to a command."""
+        (answer,) = replies(await self.send(data, by=by, message_id=message_id))
+        return read_reply(answer, COMMAND_OF[type(data)].result)
+
+    async def refused(self, data: Model, *, by: str, message_id: MessageId | None = None) -> list[str]:
+        """The codes with which a command is refused; nothing else may follow from it."""
+        follows = await self.send(data, by=by, message_id=message_id)
+        assert len(follows) == 1, "a refusal has an answer and nothing else follows"
+        answer = read_reply(follows[0], COMMAND_OF[type(data)].result)
+        assert answer.code == "refused"
+        assert answer.result is None
+        return [found.code for found in answer.findings]
+
+    def counted(self, metric: str, **labels: str) -> float:
+        """A counter's value."""
+        return self.registry.get_sample_value(f"{metric}_total", labels) or 0.0
+
+
+def replies(published: list[Outgoing]) -> list[Outgoing]:
+    return [message for message in published if message.exchange == REPLIES and message.key.endswith(".reply")]
+
+
+def lifecycle(published: list[Outgoing]) -> list[Outgoing]:
+    return [message for message in published if message.exchange == EVENTS_EXCHANGE]
+
+
+def data_of(outgoing: Outgoing) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(outgoing.body)["data"]
+    return found
+
+
+def read_reply(outgoing: Outgoing, result: type[Result] = Result) -> Reply[Any]:
+    return Reply[result].model_validate(data_of(outgoing))  # type: ignore[valid-type]  # a model chosen at run time
+
+
+class Intake(InProcess):
+    def __init__(self, policy_text: str | None = None) -> None:
+        self.requests = MemoryRequests()
+        super().__init__(Duty.INTAKE, policy_text)
+
+    def routes(self) -> Routes:
+        requests, in_force, clock = self.requests, self.in_force, self.clock
+        lifecycle_handler = intake.LifecycleHandler(requests, in_force, clock)
+        return routes(
+            (commands.SubmitRequest, intake.SubmitRequestHandler(requests, in_force, self.key, clock)),
+            (commands.ShowOptions, intake.ShowOptionsHandler(in_force, clock)),
+            (commands.ShowStatus, intake.ShowStatusHandler(requests, in_force, clock)),
+            (commands.ListRequests, intake.ListRequestsHandler(requests, clock)),
+            (commands.ExportEvidence, intake.ExportEvidenceHandler(requests, in_force, clock)),
+            *((contract.model, lifecycle_handler) for contract in EVENTS if contract.duty is not Duty.INTAKE),
+        )
+
+
+class Approval(InProcess):
+    def __init__(self, policy_text: str | None = None) -> None:
+        self.cases = MemoryCases()
+        super().__init__(Duty.APPROVAL, policy_text)
+
+    def routes(self) -> Routes:
+        cases, in_force, clock = self.cases, self.in_force, self.clock
+        decision = approval.DecisionHandler(cases, in_force, self.key, clock)
+        return routes(
+            (events.RequestAccepted, approval.RequestAcceptedHandler(cases, in_force, self.evidence, clock)),
+            (events.RequestReturned, approval.RequestReturnedHandler(cases, in_force, clock)),
+            (commands.ApproveRequest, decision),
+            (commands.DenyRequest, decision),
+            (commands.WithdrawRequest, approval.WithdrawRequestHandler(cases, in_force, clock)),
+            (commands.ListPending, approval.ListPendingHandler(cases, in_force, clock)),
+            (commands.ShowCase, approval.ShowCaseHandler(cases, in_force, clock)),
+        )
+
+
+class Issuer(InProcess):
+    """The issuer; the scheduler's part is played by `advance` and `work_off`."""
+
+    def __init__(self, policy_text: str | None = None, *, steps: Steps | None = None) -> None:
+        steps = steps or Steps()
+        self.orders, self.refusals = MemoryOrders(), MemoryRefusals()
+        self.orders.steps = steps
+        self.offered: list[Order] = []
+        super().__init__(Duty.ISSUER, policy_text, steps=steps)
+        self.ca = FakeCa(self.clock, steps=steps)
+        self.ordering = self.new_copy()
+
+    def new_copy(self) -> Ordering:
+        """Another process of the same duty."""
+        return Ordering(
+            orders=self.orders,
+            ca=self.ca,
+            fit=FitChecks(self.ca, self.clock),
+            publish=self.publisher.publish,
+            in_force=self.in_force,
+            key=self.key,
+            roots=[shared_ca().root],
+            metrics=self.evidence,
+            clock=self.clock,
+            pace=Pace(lease=LEASE, lookup_lag=LAG, poll=POLL),
+        )
+
+    def routes(self) -> Routes:
+        orders, in_force, clock = self.orders, self.in_force, self.clock
+        approved = issuer.RequestApprovedHandler(
+            orders, self.refusals, in_force, self.evidence, clock, self.offered.append
+        )
+        return routes(
+            (events.RequestApproved, approved),
+            (commands.DenyRequest, issuer.DenialWitness(orders, in_force, clock)),
+            (commands.DownloadCertificate, issuer.DownloadCertificateHandler(orders, in_force, clock)),
+        )
+
+    async def work_off(self) -> None:
+        """Advance what is due, letting time pass, until nothing is due any more."""
+        await work_off(self.orders.due, self.ordering.advance, self.clock)
+
+
+class Revoker(InProcess):
+    """The revoker; the scheduler's part is played by `work_off`."""
+
+    def __init__(self, policy_text: str | None = None, *, steps: Steps | None = None) -> None:
+        steps = steps or Steps()
+        self.certificates = MemoryCertificates()
+        self.certificates.steps = steps
+        self.offered: list[Certificate] = []
+        self.ca = FakeRevocations(steps=steps)
+        super().__init__(Duty.REVOKER, policy_text, steps=steps)
+        self.revoking = Revoking(
+            certificates=self.certificates,
+            ca=self.ca,
+            publish=self.publisher.publish,
+            key=self.key,
+            clock=self.clock,
+            lease=LEASE,
+            poll=POLL,
+        )
+
+    def routes(self) -> Routes:
+        certificates, in_force, clock = self.certificates, self.in_force, self.clock
+        issued = revoker.CertificateIssuedHandler(certificates, in_force, self.evidence, clock)
+        return routes(
+            (events.CertificateIssued, issued),
+            (events.CertificateQuarantined, issued),
+            (
+                commands.RevokeCertificate,
+                revoker.RevokeCertificateHandler(certificates, in_force, clock, self.offered.append),
+            ),
+        )
+
+    async def work_off(self) -> None:
+        """Advance what is due, letting time pass, until nothing is due any more."""
+        await work_off(self.certificates.due, self.revoking.advance, self.clock)
+
+
+MOST_ROUNDS = 60
+
+
+async def work_off(find: Callable[..., Any], advance: Callable[[Any], Any], clock: FixedClock) -> None:
+    """As `Schedule` does it: what is due is advanced, what fails stays due, and time goes on."""
+    for _ in range(MOST_ROUNDS):
+        forever = milliseconds((clock.now() + timedelta(days=1)).timestamp())
+        waiting = await find(forever, limit=50)
+        if not waiting:
+            return
+        earliest = min(work.due for work in waiting)
+        late = timedelta(milliseconds=max(0, earliest - milliseconds(clock.now().timestamp())))
+        clock.advance(late)
+        for work in await find(milliseconds(clock.now().timestamp()), limit=50):
+            try:
+                await advance(work)
+            except ConflictError:
+                continue
+            except UnavailableError:
+                clock.advance(timedelta(seconds=2))
+    raise AssertionError("the work does not come to an end")

@@ -1,0 +1,280 @@
+"""One honest example of every contract and of every aggregate, with each of its fields filled."""
+
+from datetime import UTC, date, datetime
+from functools import cache
+
+from services.approval.model import Case
+from services.intake.model import RequestRecord
+from services.issuer.model import EvidenceRefusal, Order, OrderState
+from services.revoker.model import Certificate, CertificateState
+from shared.contracts import commands, events, replies
+from shared.contracts.catalogue import COMMANDS
+from shared.contracts.replies import HistoryEntry, RequestSummary, Result
+from shared.contracts.statement import UnsignedSubmission
+from shared.evidence.jws import Typ
+from shared.evidence.steps import DecisionKind
+from shared.identifiers import following_id
+from shared.messaging.aggregate import Aggregate
+from shared.messaging.messages import Outcome, Outgoing
+from shared.vocabulary.findings import Finding, Severity, finding
+from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.model import Model, digest_of
+from shared.vocabulary.names import (
+    ApprovalGroupName,
+    CertificateId,
+    DnProfileName,
+    ExtensionProfileName,
+    IdentityName,
+    OrderId,
+    RequestId,
+    SigningCertificateName,
+)
+from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.states import State
+from tests import world
+from tests.world import signing_key
+
+REQUEST = RequestId("0190a0c0-1111-7000-8000-000000000001")
+OTHER = RequestId("0190a0c0-2222-7000-8000-000000000002")
+WEB = ApprovalGroupName("web")
+SHOP, BEN = IdentityName("shop"), IdentityName("ben")
+MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789_000, tzinfo=UTC)
+ANCIENT = datetime(1999, 12, 31, 23, 59, 59, 1, tzinfo=UTC)
+STRANGE = 'ünï→🔑 "q" \\ $set.a \x00 \N{RIGHT-TO-LEFT OVERRIDE}'
+"""What databases and escapes like to stumble over."""
+DIGEST = digest_of(b"something")
+BYTES = bytes(range(256))
+WARNING: Finding = finding("name.odd", STRANGE, value=STRANGE, severity=Severity.WARNING)
+MESSAGE = following_id("sample", "message")
+OUTGOING = Outgoing(exchange="ra.events", key="issuer.x.y.web", id=MESSAGE, type="ra.x.v1", body=STRANGE)
+SUMMARY = RequestSummary(
+    request_id=REQUEST,
+    name="the shop's front door",
+    state=State.ISSUED,
+    approval_group=WEB,
+    requesters=(SHOP, BEN),
+    subject="CN=www.example.com",
+    submitted_at=ANCIENT,
+    changed_at=MOMENT,
+)
+HISTORY = (
+    HistoryEntry(at=ANCIENT, state=State.PENDING, by="intake", message="accepted"),
+    HistoryEntry(at=MOMENT, state=State.ISSUED, by="issuer", message=STRANGE),
+)
+STATUS = replies.StatusResult(
+    request=SUMMARY,
+    names=("www.example.com",),
+    findings=(WARNING,),
+    history=HISTORY,
+    serial_number="0a",
+    not_after=MOMENT,
+)
+
+
+@cache
+def whole_evidence() -> events.Evidence:
+    """All the steps; the revocation is not a true one."""
+    token = signing_key("revoker").sign(b"{}", Typ.REVOCATION, world.NOW)
+    return world.issued(world.content(REQUEST)).evidence.model_copy(update={"revocation": token})
+
+
+@cache
+def sample_commands() -> dict[type[Model], Model]:
+    asked = world.content(REQUEST, notes=STRANGE.replace("\x00", ""), emails=("a@example.com",))
+    decided = {kind: world.decision(DIGEST, REQUEST, by="alice", kind=kind) for kind in DecisionKind}
+    made: list[Model] = [
+        commands.SubmitRequest(submission=UnsignedSubmission(content=asked)),
+        commands.ShowOptions(),
+        commands.ShowStatus(request_id=REQUEST),
+        commands.ListRequests(before=REQUEST, limit=7),
+        commands.ExportEvidence(request_id=REQUEST),
+        commands.ListPending(approval_group=WEB, after=REQUEST, limit=7),
+        commands.ShowCase(request_id=REQUEST),
+        commands.ApproveRequest(request_id=REQUEST, decision=decided[DecisionKind.APPROVE]),
+        commands.DenyRequest(request_id=REQUEST, decision=decided[DecisionKind.DENY]),
+        commands.WithdrawRequest(request_id=REQUEST),
+        commands.DownloadCertificate(request_id=REQUEST, format="pem-x509", chain=False),
+        commands.RevokeCertificate(request_id=REQUEST, reason=RevocationReason.SUPERSEDED, notes="old"),
+    ]
+    return {type(each): each for each in made}
+
+
+@cache
+def sample_events() -> dict[type[events.LifecycleEvent], events.LifecycleEvent]:
+    whole = whole_evidence()
+    about = {"request_id": REQUEST, "approval_group": WEB}
+    certificate = {
+        "issuance": whole.issuance,
+        "revision": whole.revisions[0],
+        "serial_number": "0a",
+        "not_after": MOMENT,
+    }
+    reason = {"reason": RevocationReason.KEY_COMPROMISE}
+    denial = world.decision(DIGEST, REQUEST, by="alice", kind=DecisionKind.DENY)
+    kinds: dict[type[events.LifecycleEvent], dict[str, object]] = {
+        events.RequestAccepted: {"evidence": whole},
+        events.RequestApproved: {"evidence": whole},
+        events.RequestDenied: {"evidence": whole},
+        events.RequestWithdrawn: {"by": "shop"},
+        events.RequestReturned: {"verdict": DIGEST, "findings": (WARNING,), "denial": denial},
+        events.RequestOrdered: {"order_id": 7, "message": "soon"},
+        events.RequestFailed: {"findings": (WARNING,)},
+        events.CertificateIssued: certificate,
+        events.CertificateQuarantined: {**certificate, "findings": (WARNING,)},
+        events.CertificateRevoked: {**reason, "revocation": whole.revocation, "revoked_at": MOMENT},
+        events.RevocationFailed: {**reason, "findings": (WARNING,)},
+    }
+    return {kind: kind.model_validate({**about, **fields}) for kind, fields in kinds.items()}
+
+
+@cache
+def sample_results() -> dict[type[Result], Result]:
+    decision = world.decision(DIGEST, REQUEST, by="alice")
+    option = replies.ProfileOption(name="a", description="b")
+    made: list[Result] = [
+        replies.SubmitResult(request_id=REQUEST, state=State.PENDING),
+        replies.OptionsResult(
+            signing_certificates=(
+                replies.SigningCertificateOption(
+                    name=SigningCertificateName("public-tls"),
+                    description="d",
+                    approval_groups=(WEB,),
+                    extension_profiles=(ExtensionProfileName("tls-server"),),
+                    dn_profiles=(DnProfileName("server"),),
+                    enrollment_methods=("csr",),
+                    key_types=("rsa-2048",),
+                    max_validity_days=199,
+                ),
+            ),
+            extension_profiles=(option,),
+            dn_profiles=(option,),
+            approval_groups=(option,),
+        ),
+        STATUS,
+        replies.RequestsResult(requests=(SUMMARY,), more=True),
+        replies.EvidenceResult(request_id=REQUEST, evidence="{}"),
+        replies.PendingResult(
+            cases=(replies.PendingCase(request=SUMMARY, approvals=1, quorum=2, decided_by_me=True),), more=True
+        ),
+        replies.CaseResult(
+            request_id=REQUEST,
+            state=State.PENDING,
+            revision=whole_evidence().revisions[0],
+            decisions=(decision,),
+            quorum=2,
+            returned_because=(WARNING,),
+        ),
+        replies.DecisionResult(request_id=REQUEST, state=State.APPROVED, approvals=2, quorum=2),
+        replies.WithdrawResult(request_id=REQUEST, state=State.WITHDRAWN),
+        replies.DownloadResult(
+            request_id=REQUEST,
+            format=DownloadFormat.DER_PKCS7,
+            media_type="application/pkcs7-mime",
+            file_name="a.p7c",
+            content=BYTES,
+        ),
+        replies.RevokeResult(
+            request_id=REQUEST, state=State.ISSUED, reason=RevocationReason.SUPERSEDED, certificate=DIGEST
+        ),
+    ]
+    return {type(each): each for each in made}
+
+
+def result_for(command: type[Model]) -> Result:
+    """The example of what this command is answered with."""
+    return next(sample_results()[contract.result] for contract in COMMANDS if contract.model is command)
+
+
+@cache
+def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
+    whole = whole_evidence()
+    kept = {"outcomes": {MESSAGE: Outcome(publish=(OUTGOING, OUTGOING)), "b": Outcome()}, "version": 3}
+    asked = {"id": REQUEST, "approval_group": WEB, "requesters": (SHOP, BEN)}
+    record = RequestRecord.model_validate(
+        {
+            **asked,
+            **kept,
+            "content": DIGEST,
+            "sender": SHOP,
+            "listed_for": (SHOP, BEN),
+            "name": STRANGE,
+            "subject": STRANGE,
+            "names": ("www.example.com", "bücher.example"),
+            "state": State.QUARANTINED,
+            "sequence": 9,
+            "findings": (WARNING,),
+            "evidence": whole,
+            "serial_number": "0a",
+            "not_after": ANCIENT,
+            **recorded_history(),
+        }
+    )
+    case = Case.model_validate(
+        {
+            **asked,
+            **kept,
+            "state": State.PENDING,
+            "sequence": 2,
+            "open_for": WEB,
+            "name": STRANGE,
+            "subject": STRANGE,
+            "evidence": whole,
+            "revision": DIGEST,
+            "deciders": (BEN,),
+            "verdict": DIGEST,
+            "returned_because": (WARNING,),
+            "accepted_at": ANCIENT,
+            "changed_at": MOMENT,
+        }
+    )
+    order = Order.model_validate(
+        {
+            **asked,
+            **kept,
+            "state": OrderState.INTENT,
+            "denials": (whole.decisions[0],),
+            "sequence": 4,
+            "evidence": whole,
+            "revision": DIGEST,
+            "verdict": DIGEST,
+            "attempt": 2,
+            "alternative_order_id": MESSAGE,
+            "expires_on": date(2027, 2, 28),
+            "intended_at_ms": 1_800_000_000_123,
+            "order_id": OrderId(2**40),
+            "certificate_id": CertificateId(2**41),
+            "chain": (BYTES, b"", b"\x00"),
+            "issuance": whole.issuance,
+            "findings": (WARNING,),
+            "unpublished": (OUTGOING,),
+            "due": 1_800_000_000_456,
+        }
+    )
+    certificate = Certificate.model_validate(
+        {
+            **asked,
+            **kept,
+            "state": CertificateState.REVOKING,
+            "sequence": 5,
+            "order_id": OrderId(7),
+            "certificate_id": CertificateId(8),
+            "serial_number": "0a",
+            "digest": DIGEST,
+            "issuance": DIGEST,
+            "reason": RevocationReason.CA_COMPROMISE,
+            "notes": STRANGE,
+            "requested_by": BEN,
+            "requested_at": MOMENT,
+            "unpublished": (OUTGOING,),
+            "due": 0,
+        }
+    )
+    refusal = EvidenceRefusal.model_validate(
+        {**kept, "id": MESSAGE, "request_id": REQUEST, "findings": (WARNING, WARNING)}
+    )
+    return {type(each): each for each in (record, case, order, certificate, refusal)}
+
+
+def recorded_history() -> dict[str, object]:
+    """The history as intake's model keeps it."""
+    return {"history": HISTORY}
