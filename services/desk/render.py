@@ -15,6 +15,10 @@ from services.desk.exits import Failure
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Model
 
+ID_COLUMN = "request"
+ID_WIDTH = 36
+"""Ids stay in one piece, so that they can be copied."""
+
 Rows = Sequence[tuple[str, str]]
 """Labels and values; a value may have several lines, which `paragraph` makes."""
 
@@ -99,7 +103,7 @@ class Screen:
             return
         table = Table(box=SIMPLE)
         for column in columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", min_width=ID_WIDTH if column == ID_COLUMN else None)
         for row in found:
             table.add_row(*(Text(value) for value in row))
         people.print(table)
