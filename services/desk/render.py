@@ -103,7 +103,7 @@ class Screen:
             return
         table = Table(box=SIMPLE)
         for column in columns:
-            table.add_column(column, overflow="fold", min_width=ID_WIDTH if column == ID_COLUMN else None)
+            table.add_column(column, overflow="fold", width=ID_WIDTH if column == ID_COLUMN else None)
         for row in found:
             table.add_row(*(Text(value) for value in row))
         people.print(table)
