@@ -20,6 +20,7 @@ from shared.evidence.verification import (
     verify_submission,
 )
 from shared.messaging.messages import (
+    NOTHING,
     Outcome,
     Outgoing,
     Received,
@@ -183,6 +184,8 @@ class LifecycleHandler:
         if stored is not None:
             return stored
         self._check_proof(message.data)
+        if not rules.concerns(record, message.data):
+            return NOTHING
         changed = rules.apply_event(
             record,
             message.data,

@@ -15,12 +15,14 @@ from shared.contracts.replies import (
     StatusResult,
 )
 from shared.errors import RefusedError
+from shared.evidence.jws import payload_of
 from shared.evidence.steps import Revision
 from shared.evidence.verification import VerifiedSubmission
 from shared.policy.fitness import certificate_names, check_request
 from shared.policy.policy import Policy
 from shared.policy.resolution import ResolvedPolicy, resolve
 from shared.vocabulary.findings import Finding, Severity, finding, refuses
+from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
@@ -164,6 +166,14 @@ def may_see(record: RequestRecord, identity: IdentityName, permission: Permissio
     """Whether this identity asked for the request or holds the permission for its group."""
     known = policy.identity(identity)
     return identity in record.requesters or (known is not None and known.may(permission, record.approval_group))
+
+
+def concerns(record: RequestRecord, event: events.LifecycleEvent) -> bool:
+    """Whether an event is about what intake knows: an approval that never held can't be returned either."""
+    if not isinstance(event, events.RequestReturned):
+        return True
+    verdict = record.evidence and record.evidence.verdict
+    return bool(verdict) and digest_of(payload_of(verdict or "")) == event.verdict
 
 
 def apply_event(

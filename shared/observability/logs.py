@@ -32,5 +32,7 @@ def configure_logs(duty: str, *, level: int = logging.INFO) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
+    root.setLevel(level)
+    for chatty in ("httpx", "httpcore", "aiormq", "aio_pika", "pymongo", "uvicorn", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(duty=duty)

@@ -1,0 +1,158 @@
+"""The main job over four real processes, a real broker, the real database protocol and the CA's stand-in."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+
+from deploy.local.stack import Stack
+from shared.client.errors import CommandRefusedError
+from shared.clock import SystemClock
+from shared.contracts.replies import RequestSummary
+from shared.evidence.anchor import Anchor
+from shared.evidence.file import read_evidence, verify_evidence
+from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.states import State
+from tests import world
+from tests.infrastructure import sandbox_of
+from tests.system.way import People, approve, issued, pending_at_approval, people_of, reach, submitted
+
+
+@pytest.fixture
+async def people(stack: Stack) -> AsyncIterator[People]:
+    async with people_of(stack) as everybody:
+        yield everybody
+
+
+async def test_a_request_goes_all_the_way_to_a_certificate_that_openssl_accepts(
+    stack: Stack, people: People, tmp_path: Path
+) -> None:
+    request_id = await issued(people)
+    delivered = await people.shop.download(request_id)
+    certificates = x509.load_pem_x509_certificates(delivered.content)
+    (tmp_path / "leaf.pem").write_bytes(certificates[0].public_bytes(Encoding.PEM))
+    (tmp_path / "chain.pem").write_bytes(delivered.content)
+    root = Path(stack.directory) / "sandbox" / "root.pem"
+    verified = await asyncio.to_thread(
+        subprocess.run,
+        ["openssl", "verify", "-CAfile", root, "-untrusted", tmp_path / "chain.pem", tmp_path / "leaf.pem"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert verified.returncode == 0, verified.stderr
+
+
+async def test_every_format_holds_the_same_certificate(people: People) -> None:
+    request_id = await issued(people)
+    pem = x509.load_pem_x509_certificates((await people.shop.download(request_id)).content)
+    der = x509.load_der_x509_certificate((await people.shop.download(request_id, DownloadFormat.DER_X509)).content)
+    p7 = pkcs7.load_der_pkcs7_certificates((await people.shop.download(request_id, DownloadFormat.DER_PKCS7)).content)
+    armoured = pkcs7.load_pem_pkcs7_certificates(
+        (await people.shop.download(request_id, DownloadFormat.PEM_PKCS7)).content
+    )
+    assert der == pem[0]
+    assert set(p7) == set(armoured) == set(pem)
+
+
+async def test_the_evidence_tells_the_whole_story_and_verifies_against_the_policys_keys(
+    stack: Stack, people: People
+) -> None:
+    request_id = await issued(people)
+    await people.olga.revoke(request_id, RevocationReason.SUPERSEDED, "replaced")
+    await reach(people, request_id, State.REVOKED)
+    exported = await people.shop.export_evidence(request_id)
+    story = verify_evidence(read_evidence(exported.evidence.encode()), Anchor.of(stack.policy), now=SystemClock().now())
+    assert story.issued
+    assert story.revoked
+    assert [name for name in ("alice", "ben") if any(name in step for step in story.steps)] == ["alice", "ben"]
+
+
+async def test_a_revoked_certificate_is_revoked_at_the_ca_for_the_reason_given(stack: Stack, people: People) -> None:
+    request_id = await issued(people)
+    status = await people.shop.status(request_id)
+    await people.shop.revoke(request_id, RevocationReason.KEY_COMPROMISE, "stolen")
+    await reach(people, request_id, State.REVOKED)
+    revocations = [
+        call for call in sandbox_of(stack).calls()["calls"] if call["method"] == "PUT" and "revoke" in call["path"]
+    ]
+    assert revocations
+    assert status.serial_number is not None
+    again = await people.shop.revoke(request_id, RevocationReason.KEY_COMPROMISE)
+    assert again.state is State.REVOKED
+
+
+async def test_a_withdrawn_request_can_no_longer_be_approved(people: People) -> None:
+    request_id = await submitted(people)
+    case = await people.alice.show_case(request_id)
+    await people.shop.withdraw(request_id)
+    with pytest.raises(CommandRefusedError) as refused:
+        await people.alice.approve(case)
+    assert [found.code for found in refused.value.findings] == ["decision.too-late"]
+    assert (await reach(people, request_id, State.WITHDRAWN)).request.state is State.WITHDRAWN
+
+
+async def test_one_denial_ends_a_request(stack: Stack, people: People) -> None:
+    orders = len(sandbox_of(stack).orders())
+    request_id = await submitted(people)
+    await approve(people, request_id, "alice")
+    await people.carol.deny(await people.carol.show_case(request_id), "not ours")
+    assert (await reach(people, request_id, State.DENIED)).request.state is State.DENIED
+    with pytest.raises(CommandRefusedError):
+        await approve(people, request_id, "ben")
+    assert len(sandbox_of(stack).orders()) == orders
+
+
+async def test_a_slow_order_shows_as_ordered_and_is_fetched_when_the_ca_issues_it(stack: Stack, people: People) -> None:
+    sandbox = sandbox_of(stack)
+    sandbox.set_knobs(immediate_issuance=False, validation_delay_seconds=None)
+    try:
+        request_id = await submitted(people)
+        await approve(people, request_id)
+        await reach(people, request_id, State.ORDERED)
+        sandbox.issue(sandbox.orders()[-1]["id"])
+        await reach(people, request_id, State.ISSUED)
+    finally:
+        sandbox.reset_knobs()
+    assert (await people.shop.download(request_id)).content
+
+
+async def test_a_certificate_that_differs_from_the_approval_is_held_back(stack: Stack, people: People) -> None:
+    sandbox = sandbox_of(stack)
+    sandbox.set_knobs(mutate=["added_name"])
+    try:
+        request_id = await submitted(people)
+        await approve(people, request_id)
+        status = await reach(people, request_id, State.QUARANTINED)
+    finally:
+        sandbox.reset_knobs()
+    assert "issued.names-differ" in {found.code for found in status.findings}
+    with pytest.raises(CommandRefusedError) as refused:
+        await people.shop.download(request_id)
+    assert [found.code for found in refused.value.findings] == ["download.quarantined"]
+
+
+async def test_a_requester_sees_only_its_own_requests(people: People) -> None:
+    request_id = await submitted(people)
+    mine = await people.shop.list_requests(limit=200)
+    assert request_id in {listed.request_id for listed in mine.requests}
+    assert all(isinstance(listed, RequestSummary) for listed in mine.requests)
+    others = await people.carol.list_requests(limit=200)
+    assert request_id not in {listed.request_id for listed in others.requests}
+
+
+async def test_a_portal_submits_for_a_person_and_neither_of_them_can_approve(people: People) -> None:
+    asked = world.content(on_behalf_of="ben")
+    await people.portal.submit(asked, sign=False)
+    await pending_at_approval(people, asked.request_id)
+    await approve(people, asked.request_id, "alice")
+    with pytest.raises(CommandRefusedError) as refused:
+        await people.ben.approve(await people.ben.show_case(asked.request_id))
+    assert [found.code for found in refused.value.findings] == ["decision.by-requester"]
+    await approve(people, asked.request_id, "carol")
+    await people.portal.wait_for_state(asked.request_id, [State.ISSUED], 60)
