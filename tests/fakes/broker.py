@@ -11,7 +11,8 @@ class MemoryPublisher:
         self.published: list[Outgoing] = []
         self.parked: list[tuple[bytes, dict[str, str]]] = []
         self.away = False
-        self.parked_away = False
+        self.parked_away: bool | None = None
+        """Whether parking is away; as publishing is, unless it is said."""
         self.unroutable: set[str] = set()
         self.steps = steps or Steps()
 
@@ -25,6 +26,6 @@ class MemoryPublisher:
         self.steps.step("after publishing")
 
     async def park(self, body: bytes, headers: dict[str, str]) -> None:
-        if self.away or self.parked_away:
+        if self.away if self.parked_away is None else self.parked_away:
             raise UnavailableError("broker", "the test took it away")
         self.parked.append((body, headers))

@@ -103,7 +103,7 @@ def sample_commands() -> dict[type[Model], Model]:
 def sample_events() -> dict[type[events.LifecycleEvent], events.LifecycleEvent]:
     whole = whole_evidence()
     about = {"request_id": REQUEST, "approval_group": WEB}
-    certificate = {
+    certificate: dict[str, object] = {
         "issuance": whole.issuance,
         "revision": whole.revisions[0],
         "serial_number": "0a",

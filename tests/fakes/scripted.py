@@ -1,9 +1,9 @@
 """A duty whose handlers do what a test says, on the real runtime."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 from shared.contracts import commands, events
@@ -43,7 +43,7 @@ class Scripted(InProcess):
         self.script = script
         self.received: list[Received[Any]] = []
         self.gate_states: list[bool] = []
-        self.probes = 0
+        self._probes: asyncio.Queue[None] = asyncio.Queue()
         self.database_is_back = True
         super().__init__(duty)
         self.gate = Gate("database", self._probe, on_change=self.gate_states.append)
@@ -64,8 +64,13 @@ class Scripted(InProcess):
             return routes((commands.DenyRequest, handler), (events.RequestApproved, handler))
         return routes((commands.ShowStatus, handler), (events.RequestFailed, handler))
 
+    async def until_probed(self, times: int) -> None:
+        """Return when the gate has asked so often whether the database is back."""
+        for _ in range(times):
+            await self._probes.get()
+
     async def _probe(self) -> None:
-        self.probes += 1
+        self._probes.put_nowait(None)
         if not self.database_is_back:
             raise UnavailableError("database", "the test took it away")
 
@@ -80,6 +85,11 @@ def news(**changes: object) -> Delivery:
     """A well-formed lifecycle event."""
     told = duties.event(failed_event(), sequence=3)
     return replace(told, **changes)  # type: ignore[arg-type]  # the fields of a Delivery
+
+
+def witnessed_denial() -> Delivery:
+    """A well-formed denial, as approval receives it and the issuer sees it pass."""
+    return duties.command(samples.sample_commands()[commands.DenyRequest], by="alice")
 
 
 def failed_event(request_id: RequestId | None = None) -> events.RequestFailed:
@@ -105,6 +115,3 @@ def answer_to(message: Received[Any]) -> Outgoing:
 def follow_up(message: Received[Any]) -> Outgoing:
     """An event that follows from a message."""
     return publish_event(failed_event(RequestId(message.subject)), origin=message.id, sequence=2, at=NOW)
-
-
-SECOND = timedelta(seconds=1)
