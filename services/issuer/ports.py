@@ -15,7 +15,7 @@ class OrderStore(Store[Order], Protocol):
     """The ledger, and what of it is due."""
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Order]:
-        """Up to `limit` entries whose `due` is not later than `now_ms`.
+        """Up to `limit` entries whose `due` is not later than `now_ms`, the longest due first.
 
         Raises:
             UnavailableError: the database is away.

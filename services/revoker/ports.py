@@ -14,7 +14,7 @@ class CertificateStore(Store[Certificate], Protocol):
     """The certificates, and what of their revocation is due."""
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Certificate]:
-        """Up to `limit` certificates whose `due` is not later than `now_ms`.
+        """Up to `limit` certificates whose `due` is not later than `now_ms`, the longest due first.
 
         Raises:
             UnavailableError: the database is away.

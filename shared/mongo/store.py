@@ -46,17 +46,26 @@ class MongoStore(Generic[AggregateT]):
         return written
 
     async def find_due(self, now_ms: int, *, limit: int) -> list[AggregateT]:
-        """Up to `limit` aggregates whose `due` is not later than `now_ms`."""
-        return await self.find({"due": {"$gte": 0, "$lte": now_ms}}, limit=limit, comment=POLL)
+        """Up to `limit` aggregates whose `due` is not later than `now_ms`, the longest due first."""
+        return await self.find({"due": {"$gte": 0, "$lte": now_ms}}, limit=limit, by="due", comment=POLL)
 
     async def find(
-        self, condition: Mapping[str, Any], *, limit: int, newest_first: bool | None = None, comment: str | None = None
+        self,
+        condition: Mapping[str, Any],
+        *,
+        limit: int,
+        by: str = "_id",
+        descending: bool = False,
+        comment: str | None = None,
     ) -> list[AggregateT]:
-        """Up to `limit` aggregates that fulfil a condition over indexed fields, in the order of their ids if asked."""
+        """Up to `limit` aggregates that fulfil a condition over indexed fields, in the order of the field `by`."""
         with translated():
-            order = None if newest_first is None else [("_id", -1 if newest_first else 1)]
             cursor = self._collection.find(
-                dict(condition), limit=limit, batch_size=limit + 1, sort=order, comment=comment
+                dict(condition),
+                limit=limit,
+                batch_size=limit + 1,
+                sort=[(by, -1 if descending else 1)],
+                comment=comment,
             )
             return [self._aggregate(document) async for document in cursor]
 

@@ -22,4 +22,4 @@ class MongoCases(MongoStore[Case]):
     ) -> Sequence[Case]:
         """Up to `limit` undecided cases of these groups, oldest first: their ids are UUIDv7 and sort by time."""
         condition = {"open_for": {"$in": list(groups)}, "_id": {"$gt": after or "0", "$lt": LAST_ID}}
-        return await self.find(condition, limit=limit, newest_first=False)
+        return await self.find(condition, limit=limit)

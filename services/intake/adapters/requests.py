@@ -22,4 +22,4 @@ class MongoRequests(MongoStore[RequestRecord]):
     ) -> Sequence[RequestRecord]:
         """Up to `limit` requests of this identity, newest first: their ids are UUIDv7 and sort by time."""
         condition = {"listed_for": identity, "_id": {"$gte": "0", "$lt": before or LAST_ID}}
-        return await self.find(condition, limit=limit, newest_first=True)
+        return await self.find(condition, limit=limit, descending=True)

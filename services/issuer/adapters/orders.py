@@ -14,7 +14,7 @@ class MongoOrders(MongoStore[Order]):
         super().__init__(database, "orders", Order)
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Order]:
-        """Up to `limit` entries whose `due` is not later than `now_ms`."""
+        """Up to `limit` entries whose `due` is not later than `now_ms`, the longest due first."""
         return await self.find_due(now_ms, limit=limit)
 
 

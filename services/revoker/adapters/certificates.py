@@ -14,5 +14,5 @@ class MongoCertificates(MongoStore[Certificate]):
         super().__init__(database, "certificates", Certificate)
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Certificate]:
-        """Up to `limit` certificates whose `due` is not later than `now_ms`."""
+        """Up to `limit` certificates whose `due` is not later than `now_ms`, the longest due first."""
         return await self.find_due(now_ms, limit=limit)
