@@ -62,6 +62,14 @@ class MemoryStore(Generic[AggregateT]):
             raise UnavailableError("database", "the test took it away")
 
 
+WorkT = TypeVar("WorkT", Order, Certificate)
+
+
+def _due(works: list[WorkT], now_ms: int, limit: int) -> list[WorkT]:
+    waiting = [(work.due, work) for work in works if work.due is not None and work.due <= now_ms]
+    return [work for _, work in sorted(waiting, key=lambda pair: pair[0])][:limit]
+
+
 class MemoryRequests(MemoryStore[RequestRecord]):
     def __init__(self) -> None:
         super().__init__(RequestRecord)
@@ -92,7 +100,7 @@ class MemoryOrders(MemoryStore[Order]):
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Order]:
         self._reach()
-        return [order for order in self.all() if order.due is not None and order.due <= now_ms][:limit]
+        return _due(self.all(), now_ms, limit)
 
 
 class MemoryRefusals(MemoryStore[EvidenceRefusal]):
@@ -106,4 +114,4 @@ class MemoryCertificates(MemoryStore[Certificate]):
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Certificate]:
         self._reach()
-        return [each for each in self.all() if each.due is not None and each.due <= now_ms][:limit]
+        return _due(self.all(), now_ms, limit)

@@ -1,0 +1,273 @@
+"""What every store promises, shown of the one in memory and of the one in the database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.approval.adapters.cases import MongoCases
+from services.approval.model import Case
+from services.intake.adapters.requests import MongoRequests
+from services.intake.model import RequestRecord
+from services.issuer.adapters.orders import MongoOrders, MongoRefusals
+from services.issuer.model import EvidenceRefusal, Order
+from services.revoker.adapters.certificates import MongoCertificates
+from services.revoker.model import Certificate
+from shared.config import DatabaseSettings
+from shared.errors import ConflictError
+from shared.identifiers import following_id
+from shared.messaging.aggregate import REMEMBERED_OUTCOMES, Aggregate
+from shared.messaging.messages import Outcome
+from shared.mongo.database import Database
+from shared.vocabulary.duties import Duty
+from shared.vocabulary.names import ApprovalGroupName, IdentityName, MessageId, RequestId
+from tests.fakes.samples import OUTGOING, STRANGE, sample_aggregates
+from tests.fakes.stores import MemoryCases, MemoryCertificates, MemoryOrders, MemoryRefusals, MemoryRequests
+from tests.infrastructure import DutyDatabases
+
+OWNERS: dict[type[Aggregate], Duty] = {
+    RequestRecord: Duty.INTAKE,
+    Case: Duty.APPROVAL,
+    Order: Duty.ISSUER,
+    EvidenceRefusal: Duty.ISSUER,
+    Certificate: Duty.REVOKER,
+}
+IN_MEMORY: dict[type[Aggregate], Callable[[], Any]] = {
+    RequestRecord: MemoryRequests,
+    Case: MemoryCases,
+    Order: MemoryOrders,
+    EvidenceRefusal: MemoryRefusals,
+    Certificate: MemoryCertificates,
+}
+IN_MONGO: dict[type[Aggregate], Callable[[Database], Any]] = {
+    RequestRecord: MongoRequests,
+    Case: MongoCases,
+    Order: MongoOrders,
+    EvidenceRefusal: MongoRefusals,
+    Certificate: MongoCertificates,
+}
+WEB, MAIL, SHOP, BEN = ApprovalGroupName("web"), ApprovalGroupName("mail"), IdentityName("shop"), IdentityName("ben")
+
+
+@dataclass
+class Stores:
+    """Makes stores over one server, all of them the same ones when asked again."""
+
+    make: Callable[[type[Aggregate]], Any]
+
+    def __call__(self, model: type[Aggregate]) -> Any:
+        return self.make(model)
+
+
+@pytest.fixture(params=["memory", "database"])
+async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    if request.param == "memory":
+        made = {model: build() for model, build in IN_MEMORY.items()}
+        yield Stores(made.__getitem__)
+        return
+    databases: DutyDatabases = request.getfixturevalue("database")
+    opened = {duty: _open(databases, duty) for duty in Duty}
+    yield Stores(lambda model: IN_MONGO[model](opened[OWNERS[model]]))
+    for each in opened.values():
+        await each.close()
+
+
+def _open(databases: DutyDatabases, duty: Duty) -> Database:
+    settings = DatabaseSettings(
+        uri=databases.uri, name=databases.name(duty), user=str(duty), password_file=databases.password_file(duty)
+    )
+    return Database(settings, name="contract", count=lambda _: None)
+
+
+def sample(model: type[Aggregate], number: int = 0, **changes: object) -> Any:
+    """The example of this kind, under an id of its own."""
+    return sample_aggregates()[model].model_copy(update={"id": request_id(number), **changes}, deep=True)
+
+
+def request_id(number: int) -> RequestId:
+    return RequestId(f"0190a0c0-1111-7000-8000-{number:012x}")
+
+
+every_kind = pytest.mark.parametrize("model", list(OWNERS), ids=lambda model: model.__name__)
+
+
+@every_kind
+async def test_every_field_of_an_aggregate_comes_back_as_it_went_in(stores: Stores, model: type[Aggregate]) -> None:
+    store, written = stores(model), sample(model)
+    assert await store.insert(written)
+    assert await store.load(written.id) == written
+    assert (await store.load(written.id)).model_dump() == written.model_dump()
+
+
+@every_kind
+async def test_every_field_survives_being_replaced(stores: Stores, model: type[Aggregate]) -> None:
+    store, first = stores(model), sample(model)
+    await store.insert(first)
+    second = await store.replace(first.followed_by(MessageId("c"), OUTGOING))
+    assert second.version == first.version + 1
+    assert await store.load(first.id) == second
+
+
+def test_the_examples_fill_every_field() -> None:
+    for model, example in sample_aggregates().items():
+        for name, field in model.model_fields.items():
+            if not field.is_required():
+                assert getattr(example, name) != field.get_default(call_default_factory=True), (model, name)
+
+
+async def test_an_id_that_is_taken_is_not_written_over(stores: Stores) -> None:
+    store, first = stores(Case), sample(Case)
+    assert await store.insert(first)
+    assert not await store.insert(first.model_copy(update={"name": "another", "version": 9}))
+    assert await store.load(first.id) == first
+
+
+async def test_what_was_never_stored_is_not_there(stores: Stores) -> None:
+    assert await stores(Case).load(request_id(1)) is None
+
+
+async def test_an_id_that_looks_like_a_query_finds_nothing(stores: Stores) -> None:
+    store = stores(Case)
+    await store.insert(sample(Case))
+    for odd in ("", "$ne", '{"$gt": ""}', request_id(0).upper()):
+        assert await store.load(odd) is None
+
+
+async def test_only_one_of_two_writers_of_the_same_version_wins(stores: Stores) -> None:
+    store, first = stores(Order), sample(Order)
+    await store.insert(first)
+    won = await store.replace(first.model_copy(update={"attempt": 7}))
+    with pytest.raises(ConflictError):
+        await store.replace(first.model_copy(update={"attempt": 8}))
+    assert await store.load(first.id) == won
+
+
+async def test_what_is_not_stored_cannot_be_replaced(stores: Stores) -> None:
+    with pytest.raises(ConflictError):
+        await stores(Order).replace(sample(Order))
+    assert await stores(Order).load(request_id(0)) is None
+
+
+async def test_a_version_of_the_future_cannot_be_replaced(stores: Stores) -> None:
+    store, first = stores(Order), sample(Order)
+    await store.insert(first)
+    with pytest.raises(ConflictError):
+        await store.replace(first.model_copy(update={"version": first.version + 1}))
+
+
+async def test_of_many_writers_at_once_exactly_one_wins(stores: Stores) -> None:
+    store, first = stores(Order), sample(Order)
+    await store.insert(first)
+    results = await asyncio.gather(
+        *(store.replace(first.model_copy(update={"attempt": number})) for number in range(10)), return_exceptions=True
+    )
+    lost = [result for result in results if isinstance(result, ConflictError)]
+    assert len(lost) == 9
+    assert (await store.load(first.id)).version == first.version + 1
+
+
+async def test_of_many_inserts_at_once_exactly_one_wins(stores: Stores) -> None:
+    store = stores(Order)
+    won = await asyncio.gather(*(store.insert(sample(Order, attempt=number)) for number in range(10)))
+    assert sorted(won) == [False] * 9 + [True]
+
+
+async def test_outcomes_are_remembered_in_their_order_and_the_oldest_are_forgotten_first(stores: Stores) -> None:
+    store = stores(Case)
+    case = sample(Case, outcomes={})
+    await store.insert(case)
+    ids = [following_id("outcome", str(number)) for number in range(REMEMBERED_OUTCOMES + 5)]
+    for message in ids:
+        case = await store.replace(case.followed_by(message, OUTGOING))
+    kept = await store.load(case.id)
+    assert list(kept.outcomes) == ids[5:]
+    assert kept.outcome_of(ids[-1]) == Outcome(publish=(OUTGOING,))
+    assert kept.outcome_of(ids[0]) is None
+
+
+async def test_a_store_keeps_nothing_that_its_caller_could_still_change(stores: Stores) -> None:
+    store, first = stores(Case), sample(Case)
+    await store.insert(first)
+    first.outcomes.clear()
+    assert (await store.load(first.id)).outcomes != {}
+
+
+async def test_two_kinds_under_one_id_do_not_meet(stores: Stores) -> None:
+    await stores(Order).insert(sample(Order))
+    assert await stores(EvidenceRefusal).load(request_id(0)) is None
+
+
+async def test_microseconds_and_text_of_all_kinds_are_kept(stores: Stores) -> None:
+    store = stores(Case)
+    changed_at = sample(Case).changed_at + timedelta(microseconds=1)
+    for number, text in enumerate([STRANGE, "", "a.b", "$set", "\n\t", "x" * 100_000]):
+        await store.insert(sample(Case, number, subject=text, changed_at=changed_at))
+        found = await store.load(request_id(number))
+        assert (found.subject, found.changed_at) == (text, changed_at)
+
+
+async def ids_of(found: Any) -> list[int]:
+    return [int(each.id[-12:], 16) for each in await found]
+
+
+async def test_requests_are_listed_newest_first_page_by_page(stores: Stores) -> None:
+    store = stores(RequestRecord)
+    for number in (3, 1, 5, 2, 4):
+        await store.insert(sample(RequestRecord, number, listed_for=(SHOP,) if number != 2 else (BEN, SHOP)))
+    await store.insert(sample(RequestRecord, 6, listed_for=(BEN,)))
+    assert await ids_of(store.of_identity(SHOP, before=None, limit=50)) == [5, 4, 3, 2, 1]
+    assert await ids_of(store.of_identity(SHOP, before=None, limit=2)) == [5, 4]
+    assert await ids_of(store.of_identity(SHOP, before=request_id(4), limit=2)) == [3, 2]
+    assert await ids_of(store.of_identity(SHOP, before=request_id(1), limit=2)) == []
+    assert await ids_of(store.of_identity(BEN, before=None, limit=50)) == [6, 2]
+    assert await ids_of(store.of_identity(IdentityName("sho"), before=None, limit=50)) == []
+
+
+async def test_a_page_of_requests_may_begin_at_an_id_that_is_not_there(stores: Stores) -> None:
+    store = stores(RequestRecord)
+    for number in (1, 5):
+        await store.insert(sample(RequestRecord, number, listed_for=(SHOP,)))
+    assert await ids_of(store.of_identity(SHOP, before=request_id(3), limit=5)) == [1]
+
+
+async def test_open_cases_are_listed_oldest_first_page_by_page_and_decided_ones_are_not(stores: Stores) -> None:
+    store = stores(Case)
+    for number, group in ((4, WEB), (2, MAIL), (1, WEB), (3, None), (5, WEB)):
+        await store.insert(sample(Case, number, open_for=group))
+    assert await ids_of(store.open_for([WEB], after=None, limit=50)) == [1, 4, 5]
+    assert await ids_of(store.open_for([WEB, MAIL], after=None, limit=2)) == [1, 2]
+    assert await ids_of(store.open_for([WEB, MAIL], after=request_id(2), limit=2)) == [4, 5]
+    assert await ids_of(store.open_for([WEB], after=request_id(5), limit=2)) == []
+    assert await ids_of(store.open_for([], after=None, limit=2)) == []
+
+
+async def test_a_decided_case_leaves_the_list_and_a_returned_one_is_there_again(stores: Stores) -> None:
+    store = stores(Case)
+    await store.insert(sample(Case, 1, open_for=WEB))
+    closed = await store.replace((await store.load(request_id(1))).model_copy(update={"open_for": None}))
+    assert await ids_of(store.open_for([WEB], after=None, limit=5)) == []
+    await store.replace(closed.model_copy(update={"open_for": WEB}))
+    assert await ids_of(store.open_for([WEB], after=None, limit=5)) == [1]
+
+
+@pytest.mark.parametrize("model", [Order, Certificate], ids=lambda model: model.__name__)
+async def test_work_is_due_from_its_very_millisecond_on_and_never_without_a_time(
+    stores: Stores, model: type[Aggregate]
+) -> None:
+    store, now = stores(model), 1_800_000_000_000
+    for number, due in enumerate([None, 0, now - 1, now, now + 1]):
+        await store.insert(sample(model, number, due=due))
+    assert sorted(await ids_of(store.due(now, limit=50))) == [1, 2, 3]
+    assert len(await store.due(now, limit=2)) == 2
+    assert await ids_of(store.due(-1, limit=50)) == []
+
+
+@pytest.mark.parametrize("model", [Order, Certificate], ids=lambda model: model.__name__)
+async def test_what_has_waited_longest_is_found_first(stores: Stores, model: type[Aggregate]) -> None:
+    store = stores(model)
+    for number, due in enumerate([500, 100, 400, 200, 300]):
+        await store.insert(sample(model, number, due=due))
+    assert await ids_of(store.due(1000, limit=3)) == [1, 3, 4]
