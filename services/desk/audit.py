@@ -12,8 +12,7 @@ from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import EvidenceFile, verify_evidence
 from shared.evidence.jws import payload_of
-from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, Revocation, Verdict
-from shared.evidence.verification import VerifiedDecision, check_decider, verify_decision, verify_revision
+from shared.evidence.steps import Decision, Issuance, Revision, Revocation, Verdict
 from shared.policy.fitness import certificate_names
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import Model, digest_of
@@ -53,31 +52,13 @@ def verify_against(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Repo
         RefusedError: `evidence.*` and others, with what breaks it.
     """
     story = verify_evidence(file, anchor, now=now)
-    steps = story.steps
-    if file.evidence.verdict is None and file.evidence.decisions:
-        steps = (*steps, *_undecided(file.evidence, anchor, now=now))
     return Report(
         request_id=story.request_id,
         standing=Standing.VERIFIED,
-        steps=steps,
+        steps=story.steps,
         issued=story.issued,
         revoked=story.revoked,
     )
-
-
-def _undecided(evidence: Evidence, anchor: Anchor, *, now: datetime) -> list[str]:
-    """The decisions of a request without a verdict, such as one that was denied, each verified."""
-    _, revision = verify_revision(evidence, anchor, now=now)
-    decisions = [verify_decision(statement, anchor, now=now) for statement in evidence.decisions]
-    findings = [found for said in decisions for found in check_decider(said.decision, revision, anchor)]
-    if findings:
-        raise RefusedError.of(findings)
-    return [_decided(said) for said in decisions]
-
-
-def _decided(said: VerifiedDecision) -> str:
-    verb = "denied" if said.decision.decision is DecisionKind.DENY else "approved"
-    return f"{said.signed_at.isoformat()}  {said.decision.approver} {verb} it"
 
 
 def check_consistency(file: EvidenceFile) -> Report:

@@ -1,7 +1,7 @@
 """The anchor: whom a verifier trusts. Without one, evidence can only be self-consistent."""
 
 from base64 import b64decode, b64encode
-from typing import Self
+from typing import Literal, Self
 
 from shared.errors import RefusedError
 from shared.policy.policy import Policy
@@ -40,7 +40,7 @@ class AnchoredGroup(Model):
 class Anchor(Model):
     """Keys, people, groups and issuing CAs that a verifier takes for given."""
 
-    format: str = "countersign-anchor/1"
+    format: Literal["countersign-anchor/1"] = "countersign-anchor/1"
     duties: dict[Duty, tuple[PublicKey, ...]]
     identities: dict[IdentityField, AnchoredIdentity]
     approval_groups: dict[ApprovalGroupField, AnchoredGroup]

@@ -8,11 +8,13 @@ from pydantic import ValidationError
 from shared.contracts.events import Evidence
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
-from shared.evidence.steps import Issuance, Revocation
+from shared.evidence.steps import DecisionKind, Issuance, Revocation
 from shared.evidence.verification import (
     VerifiedApproval,
+    VerifiedDecision,
     VerifiedRevision,
     verify_approval,
+    verify_decisions,
     verify_issuance,
     verify_revision,
     verify_revocation,
@@ -73,12 +75,10 @@ def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Sto
     if evidence.verdict is None:
         if evidence.issuance is not None or evidence.revocation is not None:
             raise RefusedError(finding("evidence.verdict-missing", "a certificate without approval's verdict"))
+        steps += [_decided(decision) for decision in verify_decisions(evidence, revision, anchor, now=now)]
         return Story(request_id=file.request_id, steps=(*steps, "not approved"), issued=False, revoked=False)
     approval = verify_approval(evidence, anchor, now=now, as_of_verdict=True)
-    steps += [
-        f"{decision.signed_at.isoformat()}  {decision.decision.approver} approved revision {revision.revision.number}"
-        for decision in approval.decisions
-    ]
+    steps += [_decided(decision) for decision in approval.decisions]
     steps.append(f"{approval.verdict_signed_at.isoformat()}  approval found the quorum reached")
     if evidence.issuance is None:
         if evidence.revocation is not None:
@@ -139,6 +139,11 @@ def check_issued(
         *verify_chain((issuance.chain[0], intermediate), [intermediate], at=max(issued_at, leaf.not_before)),
         *compare_with_approved(leaf, fields),
     ]
+
+
+def _decided(decision: VerifiedDecision) -> str:
+    verb = "denied" if decision.decision.decision is DecisionKind.DENY else "approved"
+    return f"{decision.signed_at.isoformat()}  {decision.decision.approver} {verb} it"
 
 
 def _beginning(file: EvidenceFile, revision: VerifiedRevision) -> list[str]:

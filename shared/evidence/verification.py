@@ -170,6 +170,21 @@ def check_decider(decision: Decision, revision: VerifiedRevision, anchor: Anchor
         )
 
 
+def verify_decisions(
+    evidence: Evidence, revision: VerifiedRevision, anchor: Anchor, *, now: datetime
+) -> tuple[VerifiedDecision, ...]:
+    """Step 3 of a request that has no verdict: every decision on its own.
+
+    Raises:
+        RefusedError: with every finding.
+    """
+    decisions = tuple(verify_decision(statement, anchor, now=now) for statement in evidence.decisions)
+    findings = [found for each in decisions for found in check_decider(each.decision, revision, anchor)]
+    if findings:
+        raise RefusedError.of(findings)
+    return decisions
+
+
 def counting_people(decisions: Sequence[VerifiedDecision], anchor: Anchor) -> frozenset[str]:
     """The distinct people behind these decisions."""
     people = (anchor.person_of(decision.decision.approver) for decision in decisions)
