@@ -86,13 +86,17 @@ def decide(
     """
     _, revision = verify_revision(case.evidence, anchor, now=now)
     new = verify_decision(statement, anchor, now=now)
-    findings = list(_check_decision(case, new, revision, sender=sender, kind=kind, anchor=anchor, now=now))
+    earlier = standing(case, revision, anchor, now=now)
+    findings = [
+        *_check_decision(case, new, revision, sender=sender, kind=kind, anchor=anchor, now=now),
+        *_check_person(new, [decision for _, decision in earlier], anchor),
+    ]
     if findings:
         raise RefusedError.of(findings)
     if kind is DecisionKind.DENY:
-        denied = _with_decisions(case, [*standing(case, revision, anchor, now=now), (statement, new)], now=now)
+        denied = _with_decisions(case, [*earlier, (statement, new)], now=now)
         return Decided(_close(denied, State.DENIED, now=now), approvals=0, quorum=quorum_of(case, revision, anchor))
-    approvals = [*standing(case, revision, anchor, now=now), (statement, new)]
+    approvals = [*earlier, (statement, new)]
     changed = _with_decisions(case, approvals, now=now)
     people = len(counting_people([decision for _, decision in approvals], anchor))
     quorum = quorum_of(case, revision, anchor)
@@ -101,6 +105,7 @@ def decide(
     verdict = Verdict(
         request_id=case.id,
         revision=revision.digest,
+        sequence=case.sequence + 1,
         decisions=tuple(decision.digest for _, decision in approvals),
         policy_digest=policy_digest,
     )
@@ -129,8 +134,12 @@ def _check_decision(
         yield finding("decision.stale", "this decision was signed too long ago", value=new.signed_at.isoformat())
     if new.signed_at + SKEW < revision.signed_at:
         yield finding("decision.before-revision", "this decision is older than what it decides on")
-    person = anchor.person_of(decision.approver)
-    if person is not None and person in {anchor.person_of(decider) for decider in case.deciders}:
+
+
+def _check_person(new: VerifiedDecision, earlier: Sequence[VerifiedDecision], anchor: Anchor) -> Iterator[Finding]:
+    """One person decides once on a revision; an approval that no longer counts may be given again."""
+    person = anchor.person_of(new.decision.approver)
+    if person is not None and person in counting_people(earlier, anchor):
         yield finding("decision.already-made", "you have decided on this revision before", value=person)
 
 
