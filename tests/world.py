@@ -293,6 +293,7 @@ def verdict(revision: Digest, request_id: RequestId, decisions: Sequence[JwsStat
     said = Verdict(
         request_id=request_id,
         revision=revision,
+        sequence=2,
         decisions=tuple(digest_of(payload_of(statement.jws)) for statement in decisions),
         policy_digest=digest_of(b"policy"),
     )

@@ -183,7 +183,7 @@ class LifecycleHandler:
         stored = record.outcome_of(message.id)
         if stored is not None:
             return stored
-        self._check_proof(message.data)
+        self._check_proof(message)
         if not rules.concerns(record, message.data):
             return NOTHING
         changed = rules.apply_event(
@@ -197,13 +197,15 @@ class LifecycleHandler:
         await self.requests.replace(changed.followed_by(message.id, *publish))
         return Outcome(publish=publish)
 
-    def _check_proof(self, event: events.LifecycleEvent) -> None:
+    def _check_proof(self, message: Received[events.LifecycleEvent]) -> None:
         """What a duty's word alone must not change: the evidence is verified before it is kept."""
         now, anchor = self.clock.now(), self.in_force.anchor
-        match event:
-            case events.RequestApproved():
-                verify_approval(event.evidence, anchor, now=now, as_of_verdict=True)
-            case events.CertificateIssued() | events.CertificateQuarantined():
+        match message.data:
+            case events.RequestApproved() as event:
+                approval = verify_approval(event.evidence, anchor, now=now, as_of_verdict=True)
+                if approval.verdict.sequence != message.order:
+                    raise RefusedError(finding("evidence.sequence-differs", "the verdict belongs to another event"))
+            case events.CertificateIssued() | events.CertificateQuarantined() as event:
                 read_issuance(event.issuance, anchor, now=now)
             case _:
                 return

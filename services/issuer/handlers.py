@@ -15,11 +15,11 @@ from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import Typ, verify
 from shared.evidence.steps import Verdict
 from shared.evidence.verification import VerifiedApproval
-from shared.messaging.messages import NOTHING, Outcome, Received, publish_event, reply_ok
+from shared.messaging.messages import NOTHING, Outcome, Outgoing, Received, publish_event, reply_ok
 from shared.messaging.schedule import milliseconds
 from shared.observability.metrics import EvidenceMetrics
 from shared.vocabulary.duties import Duty
-from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.findings import Finding
 from shared.vocabulary.formats import FILE_SUFFIXES, MEDIA_TYPES, DownloadFormat
 from shared.vocabulary.names import Digest
 from shared.x509.delivery import render
@@ -43,7 +43,7 @@ class RequestApprovedHandler:
         """Handle the event."""
         now = self.clock.now()
         try:
-            approval = rules.approval_in(message.data, self.in_force, now=now)
+            approval = rules.approval_in(message.data, self.in_force, sequence=message.order, now=now)
         except RefusedError as refused:
             return await self._refuse(message, refused.findings)
         order = rules.accepted_order(
@@ -65,47 +65,56 @@ class RequestApprovedHandler:
         if known.state not in OPEN_FOR_APPROVAL:
             return NOTHING
         now = self.clock.now()
-        denial = rules.standing_denial(known.denials, approval, self.in_force.anchor, now=now)
-        if denial is not None:
-            return await self._return_denied(message, known, denial)
+        findings, denial = rules.check_join(known, approval, self.in_force.anchor, now=now)
+        if findings:
+            self._count(findings)
+            publish = (self._returned(message, approval.verdict_digest, findings, denial=denial),)
+            await self.orders.replace(
+                rules.given_back(known, approval.verdict_digest).followed_by(message.id, *publish)
+            )
+            return Outcome(publish=publish)
         order = rules.accepted_order(
             known, message.data, approval, sequence=message.order, now_ms=milliseconds(now.timestamp())
         )
         self.offer(await self.orders.replace(order.followed_by(message.id)))
         return NOTHING
 
-    async def _return_denied(
-        self, message: Received[events.RequestApproved], known: Order, denial: JwsStatement
-    ) -> Outcome:
-        findings = (
-            finding("evidence.denial-omitted", "an approver denied this request, and the approval leaves that out"),
-        )
-        self._count(findings)
-        publish = self._returned(message, findings, denial=denial)
-        returned = known.model_copy(update={"state": OrderState.RETURNED})
-        await self.orders.replace(returned.followed_by(message.id, *publish.publish))
-        return publish
-
     async def _refuse(self, message: Received[events.RequestApproved], findings: tuple[Finding, ...]) -> Outcome:
-        """Keep the refusal and tell approval, if the verdict at least is approval's own."""
-        publish = self._returned(message, findings)
-        refusal = EvidenceRefusal(id=message.id, request_id=message.data.request_id, findings=findings)
-        if await self.refusals.insert(refusal.followed_by(message.id, *publish.publish)):
+        """Give the approval back if the verdict at least is approval's own; a forgery is counted and kept."""
+        verdict = self._own_verdict(message.data)
+        if verdict is None:
+            return await self._keep_forgery(message, findings)
+        publish = (self._returned(message, verdict, findings),)
+        entry = rules.given_back(Order(id=message.data.request_id, state=OrderState.RETURNED), verdict)
+        if await self.orders.insert(entry.followed_by(message.id, *publish)):
             self._count(findings)
-            return publish
-        known = await self.refusals.load(message.id)
-        return (known and known.outcome_of(message.id)) or NOTHING
+            return Outcome(publish=publish)
+        known = await self.orders.load(message.data.request_id)
+        if known is None:
+            raise ConflictError("an entry that was there a moment ago is gone")
+        stored = known.outcome_of(message.id)
+        if stored is not None:
+            return stored
+        if known.state not in OPEN_FOR_APPROVAL:
+            return await self._keep_forgery(message, findings)
+        await self.orders.replace(rules.given_back(known, verdict).followed_by(message.id, *publish))
+        self._count(findings)
+        return Outcome(publish=publish)
+
+    async def _keep_forgery(self, message: Received[events.RequestApproved], findings: tuple[Finding, ...]) -> Outcome:
+        refusal = EvidenceRefusal(id=message.id, request_id=message.data.request_id, findings=findings)
+        if await self.refusals.insert(refusal):
+            self._count(findings)
+        return NOTHING
 
     def _returned(
         self,
         message: Received[events.RequestApproved],
+        verdict: Digest,
         findings: tuple[Finding, ...],
         *,
         denial: JwsStatement | None = None,
-    ) -> Outcome:
-        verdict = self._own_verdict(message.data)
-        if verdict is None:
-            return NOTHING
+    ) -> Outgoing:
         event = events.RequestReturned(
             request_id=message.data.request_id,
             approval_group=message.data.approval_group,
@@ -113,8 +122,7 @@ class RequestApprovedHandler:
             findings=findings,
             denial=denial,
         )
-        follows = publish_event(event, origin=message.id, sequence=message.order + 1, at=self.clock.now())
-        return Outcome(publish=(follows,))
+        return publish_event(event, origin=message.id, sequence=message.order + 1, at=self.clock.now())
 
     def _own_verdict(self, event: events.RequestApproved) -> Digest | None:
         """The digest of the verdict, if approval really signed it for this request: forgeries are not answered."""

@@ -45,6 +45,8 @@ class Order(Aggregate):
 
     id: RequestIdField
     state: OrderState
+    voided: tuple[DigestField, ...] = ()
+    """Verdicts that were given back to approval: none of them serves again, whatever changes meanwhile."""
     denials: tuple[JwsStatement, ...] = ()
     """Signed denials that the issuer saw on their way to approval."""
     sequence: int = 0

@@ -273,8 +273,10 @@ class Ordering:
         event = events.RequestReturned(
             request_id=order.id, approval_group=_group(order), verdict=order.verdict, findings=findings
         )
-        update: dict[str, object] = {"state": OrderState.RETURNED, "findings": findings, "due": None}
-        await self._store_and_announce(order, update, event, role=f"returned/{order.verdict}")
+        update: dict[str, object] = {"findings": findings}
+        await self._store_and_announce(
+            rules.given_back(order, order.verdict), update, event, role=f"returned/{order.verdict}"
+        )
 
     async def _unclear(self, order: Order, found: Sequence[PlacedOrder]) -> None:
         numbers = ", ".join(str(placed.order_id) for placed in found)

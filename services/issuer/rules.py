@@ -24,7 +24,7 @@ from shared.policy.fitness import check_request, last_day
 from shared.policy.resolution import resolve
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.formats import DownloadFormat
-from shared.vocabulary.names import IdentityName
+from shared.vocabulary.names import Digest, IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.x509.certificate import verify_chain
 from shared.x509.csr import parse_csr
@@ -59,7 +59,7 @@ def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: dateti
     return approval
 
 
-def approval_in(event: RequestApproved, in_force: PolicyInForce, *, now: datetime) -> VerifiedApproval:
+def approval_in(event: RequestApproved, in_force: PolicyInForce, *, sequence: int, now: datetime) -> VerifiedApproval:
     """The approval that an event carries, if it holds.
 
     Raises:
@@ -68,6 +68,8 @@ def approval_in(event: RequestApproved, in_force: PolicyInForce, *, now: datetim
     approval = verify_for_order(event.evidence, in_force, now=now)
     if approval.revision.revision.request_id != event.request_id:
         raise RefusedError(finding("evidence.request-differs", "the event is about another request"))
+    if approval.verdict.sequence != sequence:
+        raise RefusedError(finding("evidence.sequence-differs", "the verdict belongs to another event", value=sequence))
     return approval
 
 
@@ -95,6 +97,25 @@ def _denial(statement: JwsStatement, anchor: Anchor, *, now: datetime) -> Verifi
     except RefusedError:
         return None
     return decision if decision.decision.decision is DecisionKind.DENY else None
+
+
+def check_join(
+    known: Order, approval: VerifiedApproval, anchor: Anchor, *, now: datetime
+) -> tuple[tuple[Finding, ...], JwsStatement | None]:
+    """What the ledger has against an approval that holds by itself: findings, and the denial if it is one."""
+    denial = standing_denial(known.denials, approval, anchor, now=now)
+    if denial is not None:
+        text = "an approver denied this request, and the approval leaves that out"
+        return (finding("evidence.denial-omitted", text),), denial
+    if approval.verdict_digest in known.voided:
+        return (finding("evidence.verdict-returned", "this verdict was given back to approval before"),), None
+    return (), None
+
+
+def given_back(order: Order, verdict: Digest | None) -> Order:
+    """The entry after an approval was given back: its verdict never serves again."""
+    voided = order.voided if verdict is None else tuple(dict.fromkeys((*order.voided, verdict)))
+    return order.model_copy(update={"state": OrderState.RETURNED, "voided": voided, "due": None})
 
 
 def check_witnessed(

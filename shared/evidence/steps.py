@@ -64,6 +64,8 @@ class Verdict(Model):
     request_id: RequestIdField
     revision: DigestField
     outcome: Literal["approved"] = "approved"
+    sequence: Annotated[int, Field(ge=2)]
+    """Of the lifecycle event that carries it: two rounds of deciding never have the same verdict."""
     decisions: Annotated[tuple[DigestField, ...], Field(min_length=1, max_length=50)]
     """The digests of the decisions' payloads, in the order of the evidence."""
     policy_digest: DigestField

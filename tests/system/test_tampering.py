@@ -153,6 +153,7 @@ def _verdict(case: CaseResult, key: SigningKey, decisions: tuple[JwsStatement, .
     said = Verdict(
         request_id=case.request_id,
         revision=digest_of(payload_of(case.revision.jws)),
+        sequence=2,
         decisions=tuple(digest_of(payload_of(each.jws)) for each in decisions),
         policy_digest=digest_of(b"whatever"),
     )
