@@ -190,7 +190,12 @@ def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: i
         decisions = [*standing(case, revision, anchor, now=now), (event.denial, denial)]
         denied = _with_decisions(case, decisions, now=now)
         return _close(denied, State.DENIED, now=now).model_copy(
-            update={"sequence": sequence + 1, "returned_because": event.findings}
+            update={
+                "sequence": sequence + 1,
+                "evidence": denied.evidence.model_copy(update={"verdict": None}),  # it names other decisions
+                "verdict": None,
+                "returned_because": event.findings,
+            }
         )
     return case.model_copy(
         update={
