@@ -196,6 +196,7 @@ def policy_text(**replacements: str) -> str:
     return text
 
 
+@cache
 def policy(text: str | None = None) -> Policy:
     """A policy in force, by default the example's."""
     ca = shared_ca()
