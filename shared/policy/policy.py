@@ -17,6 +17,7 @@ from shared.policy.model import (
     ExtensionProfile,
     Identity,
     IdentityKind,
+    NameKinds,
     PolicyFile,
     SigningCertificate,
 )
@@ -193,6 +194,14 @@ def _check_signing_certificate(where: str, signing: SigningCertificate, file: Po
     yield from _unknown(where, signing.extension_profiles, file.extension_profiles, "extension profile")
     yield from _unknown(where, signing.dn_profiles, file.dn_profiles, "DN profile")
     yield from _unknown(where + ".key_types", signing.key_types, KEY_TYPES, "key type")
+    for name in sorted(signing.extension_profiles & file.extension_profiles.keys()):
+        kinds = file.extension_profiles[name].subject_alternative_names.kinds
+        if set(kinds) != {NameKinds.DNS}:
+            yield finding(
+                "policy.names-not-deliverable",
+                f"{where}: only DNS names can be ordered, but extension profile {name} allows others",
+                value=", ".join(kinds),
+            )
     if signing.enrollment_methods != {EnrollmentMethod.CSR}:
         yield finding("policy.method-not-available", f"{where}: this version knows the enrollment method csr only")
 
