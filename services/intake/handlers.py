@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.intake import rules
+from services.intake import rules, story
 from services.intake.model import RequestRecord
 from services.intake.ports import RequestStore
 from shared.clock import Clock
@@ -20,7 +20,6 @@ from shared.evidence.verification import (
     verify_submission,
 )
 from shared.messaging.messages import (
-    NOTHING,
     Outcome,
     Outgoing,
     Received,
@@ -48,10 +47,16 @@ class SubmitRequestHandler:
         """Handle a submission."""
         now = self.clock.now()
         policy = self.in_force.policy
-        submission = verify_submission(
-            message.data.submission, self.in_force.anchor, signers=(message.sender,), now=now
-        )
-        self._check_sender(message, submission)
+        try:
+            submission = verify_submission(
+                message.data.submission, self.in_force.anchor, signers=(message.sender,), now=now
+            )
+            self._check_sender(message, submission)
+        except RefusedError:
+            stored = await self._accepted_before(message)
+            if stored is None:
+                raise
+            return stored
         screened = rules.screen(submission.content, policy, today=now.date())
         record, publish = self._recorded(message, submission, screened)
         if await self.requests.insert(record.followed_by(message.id, *publish)):
@@ -89,6 +94,11 @@ class SubmitRequestHandler:
             publish_event(accepted, origin=message.id, sequence=1, at=now),
             reply_ok(message, result, text, at=now),
         )
+
+    async def _accepted_before(self, message: Received[commands.SubmitRequest]) -> Outcome | None:
+        """What followed from this message under an earlier policy: that is not taken back by a redelivery."""
+        known = await self.requests.load(message.subject)
+        return known.outcome_of(message.id) if known is not None and known.sender == message.sender else None
 
     async def _again(self, message: Received[commands.SubmitRequest], submission: VerifiedSubmission) -> Outcome:
         """The request id is known: repeat what followed, or the answer, or refuse another content."""
@@ -178,15 +188,13 @@ class LifecycleHandler:
     async def __call__(self, message: Received[events.LifecycleEvent]) -> Outcome:
         """Handle a lifecycle event of another duty."""
         record = await self.requests.load(message.data.request_id)
-        if record is None:
+        if record is None or record.evidence is None:
             raise RefusedError(finding("request.unknown", "an event about a request that intake never accepted"))
         stored = record.outcome_of(message.id)
         if stored is not None:
             return stored
         self._check_proof(message)
-        if not rules.concerns(record, message.data):
-            return NOTHING
-        changed = rules.apply_event(
+        changed = story.apply_event(
             record,
             message.data,
             by=message.sender,
@@ -205,10 +213,14 @@ class LifecycleHandler:
                 approval = verify_approval(event.evidence, anchor, now=now, as_of_verdict=True)
                 if approval.verdict.sequence != message.order:
                     raise RefusedError(finding("evidence.sequence-differs", "the verdict belongs to another event"))
+                proven = approval.verdict.request_id
             case events.CertificateIssued() | events.CertificateQuarantined() as event:
-                read_issuance(event.issuance, anchor, now=now)
+                _, issuance = read_issuance(event.issuance, anchor, now=now)
+                proven = issuance.request_id
             case _:
                 return
+        if proven != message.data.request_id:
+            raise RefusedError(finding("evidence.request-differs", "the evidence is about another request"))
 
     def _notices(
         self, message: Received[events.LifecycleEvent], before: RequestRecord, after: RequestRecord
@@ -218,7 +230,7 @@ class LifecycleHandler:
         notice = events.RequestNotice(
             request_id=after.id,
             state=after.state,
-            message=rules.describe(message.data),
+            message=story.describe(message.data),
             findings=getattr(message.data, "findings", ()),
         )
         now = self.clock.now()

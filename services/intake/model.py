@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from shared.contracts.events import Evidence
-from shared.contracts.replies import HistoryEntry, RequestSummary
+from shared.contracts.replies import RequestSummary
 from shared.messaging.aggregate import Aggregate
 from shared.vocabulary.findings import Finding
+from shared.vocabulary.model import Model
 from shared.vocabulary.names import (
     ApprovalGroupField,
     DigestField,
@@ -13,6 +14,21 @@ from shared.vocabulary.names import (
     RequestIdField,
 )
 from shared.vocabulary.states import State
+
+
+class Happening(Model):
+    """A lifecycle event as far as the requester's view needs it."""
+
+    sequence: int
+    at: datetime
+    by: str
+    state: State | None
+    """Where the request stands after it; none when it leaves that as it was."""
+    message: str
+    findings: tuple[Finding, ...] = ()
+    verdict: DigestField | None = None
+    """The verdict that was reached or, when it `gives_back`, the one that does not hold."""
+    gives_back: bool = False
 
 
 class RequestRecord(Aggregate):
@@ -32,8 +48,11 @@ class RequestRecord(Aggregate):
     sequence: int
     """Of the latest lifecycle event seen."""
     findings: tuple[Finding, ...] = ()
-    history: tuple[HistoryEntry, ...]
+    happenings: tuple[Happening, ...]
+    """In the order of their sequence numbers; the first is that the request came."""
     evidence: Evidence | None = None
+    decided: int = 0
+    """The sequence number of the event whose decisions the evidence holds."""
     serial_number: str | None = None
     not_after: datetime | None = None
 
@@ -46,6 +65,6 @@ class RequestRecord(Aggregate):
             approval_group=self.approval_group,
             requesters=self.requesters,
             subject=self.subject,
-            submitted_at=self.history[0].at,
-            changed_at=self.history[-1].at,
+            submitted_at=self.happenings[0].at,
+            changed_at=max(happening.at for happening in self.happenings),
         )

@@ -4,25 +4,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from services.intake.model import RequestRecord
-from shared.contracts import events
+from services.intake.model import Happening, RequestRecord
+from services.intake.story import history_of
 from shared.contracts.content import RequestContent
 from shared.contracts.replies import (
-    HistoryEntry,
     OptionsResult,
     ProfileOption,
     SigningCertificateOption,
     StatusResult,
 )
 from shared.errors import RefusedError
-from shared.evidence.jws import payload_of
 from shared.evidence.steps import Revision
 from shared.evidence.verification import VerifiedSubmission
 from shared.policy.fitness import certificate_names, check_request
 from shared.policy.policy import Policy
 from shared.policy.resolution import ResolvedPolicy, resolve
-from shared.vocabulary.findings import Finding, Severity, finding, refuses
-from shared.vocabulary.model import digest_of
+from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.names import IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
@@ -148,7 +145,9 @@ def new_record(
         state=state,
         sequence=1,
         findings=screened.findings,
-        history=(HistoryEntry(at=now, state=state, by="intake", message=message),),
+        happenings=(
+            Happening(sequence=1, at=now, by="intake", state=state, message=message, findings=screened.findings),
+        ),
     )
 
 
@@ -168,89 +167,13 @@ def may_see(record: RequestRecord, identity: IdentityName, permission: Permissio
     return identity in record.requesters or (known is not None and known.may(permission, record.approval_group))
 
 
-def concerns(record: RequestRecord, event: events.LifecycleEvent) -> bool:
-    """Whether an event is about what intake knows: an approval that never held can't be returned either."""
-    if not isinstance(event, events.RequestReturned):
-        return True
-    verdict = record.evidence and record.evidence.verdict
-    return bool(verdict) and digest_of(payload_of(verdict or "")) == event.verdict
-
-
-def apply_event(
-    record: RequestRecord,
-    event: events.LifecycleEvent,
-    *,
-    by: str,
-    sequence: int,
-    now: datetime,
-) -> RequestRecord:
-    """The record after a lifecycle event. One that comes late adds its evidence and history, not its state."""
-    update: dict[str, object] = {"evidence": _merged(record.evidence, event)}
-    entry = HistoryEntry(at=now, state=event.state, by=by, message=describe(event))
-    if sequence > record.sequence:
-        update |= {
-            "state": event.state,
-            "sequence": sequence,
-            "findings": _findings(event, record),
-            "history": (*record.history, entry),
-        }
-    else:
-        update["history"] = (*record.history[:-1], entry, record.history[-1])
-    if isinstance(event, events.CertificateIssued | events.CertificateQuarantined):
-        update |= {"serial_number": event.serial_number, "not_after": event.not_after}
-    return record.model_copy(update=update)
-
-
-def _findings(event: events.LifecycleEvent, record: RequestRecord) -> tuple[Finding, ...]:
-    found: tuple[Finding, ...] | None = getattr(event, "findings", None)
-    warnings = tuple(known for known in record.findings if known.severity is not Severity.ERROR)
-    return warnings if found is None else (*warnings, *found)
-
-
-def _merged(evidence: events.Evidence | None, event: events.LifecycleEvent) -> events.Evidence | None:
-    if evidence is None:
-        return None
-    match event:
-        case events.RequestApproved() | events.RequestDenied():
-            return evidence.model_copy(
-                update={"decisions": event.evidence.decisions, "verdict": event.evidence.verdict}
-            )
-        case events.RequestReturned():
-            return evidence.model_copy(update={"decisions": (), "verdict": None})
-        case events.CertificateIssued() | events.CertificateQuarantined():
-            return evidence.model_copy(update={"issuance": event.issuance})
-        case events.CertificateRevoked():
-            return evidence.model_copy(update={"revocation": event.revocation})
-        case _:
-            return evidence
-
-
-_SENTENCES: dict[type[events.LifecycleEvent], str] = {
-    events.RequestApproved: "approved by the quorum; it will be ordered from the CA",
-    events.RequestDenied: "denied by an approver",
-    events.RequestWithdrawn: "withdrawn by {by}",
-    events.RequestReturned: "the approval did not hold and the approvers must decide again",
-    events.RequestOrdered: "ordered from the CA as order {order_id}",
-    events.CertificateIssued: "issued with serial number {serial_number}",
-    events.RequestFailed: "the CA refused the order",
-    events.CertificateQuarantined: "the CA's certificate differs from what was approved; it is held back",
-    events.CertificateRevoked: "revoked: {reason}",
-    events.RevocationFailed: "the CA did not revoke; operators have been alarmed",
-}
-
-
-def describe(event: events.LifecycleEvent) -> str:
-    """A lifecycle event in a sentence for its requester."""
-    return _SENTENCES[type(event)].format_map(dict(event))
-
-
 def status_of(record: RequestRecord) -> StatusResult:
     """Where the request stands and how it came there."""
     return StatusResult(
         request=record.summary(),
         names=record.names,
         findings=record.findings,
-        history=record.history,
+        history=history_of(record),
         serial_number=record.serial_number,
         not_after=record.not_after,
     )

@@ -1,0 +1,125 @@
+"""What happened to a request, told in its own order whatever order it was heard in: pure, no I/O."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from services.intake.model import Happening, RequestRecord
+from shared.contracts import events
+from shared.contracts.replies import HistoryEntry
+from shared.evidence.jws import payload_of
+from shared.vocabulary.findings import Finding, Severity
+from shared.vocabulary.model import digest_of
+from shared.vocabulary.names import Digest
+from shared.vocabulary.states import State
+
+
+def apply_event(
+    record: RequestRecord, event: events.LifecycleEvent, *, by: str, sequence: int, now: datetime
+) -> RequestRecord:
+    """The record after one more lifecycle event, the same in whatever order its events come."""
+    happening = Happening(
+        sequence=sequence,
+        at=now,
+        by=by,
+        state=None if isinstance(event, events.RevocationFailed) else event.state,
+        message=describe(event),
+        findings=getattr(event, "findings", ()),
+        verdict=_verdict(event),
+        gives_back=isinstance(event, events.RequestReturned),
+    )
+    happenings = _in_order(record.happenings, happening)
+    told = list(_told(happenings))
+    latest, state = told[-1]
+    update: dict[str, object] = {
+        "happenings": happenings,
+        "state": state,
+        "sequence": latest.sequence,
+        "findings": (*_warnings(happenings[0]), *latest.findings),
+        **_evidence(record, event, sequence, told),
+    }
+    if isinstance(event, events.CertificateIssued | events.CertificateQuarantined):
+        update |= {"serial_number": event.serial_number, "not_after": event.not_after}
+    return record.model_copy(update=update)
+
+
+def history_of(record: RequestRecord) -> tuple[HistoryEntry, ...]:
+    """What happened, for those who ask."""
+    return tuple(
+        HistoryEntry(at=happening.at, state=state, by=happening.by, message=happening.message)
+        for happening, state in _told(record.happenings)
+    )
+
+
+def _told(happenings: Sequence[Happening]) -> Iterator[tuple[Happening, State]]:
+    """What counts of this, with the state after it: an approval that never held can't be given back either."""
+    state, verdict = State.PENDING, None
+    for happening in happenings:
+        if happening.gives_back and (verdict is None or happening.verdict != verdict):
+            continue
+        verdict = None if happening.gives_back else happening.verdict or verdict
+        state = happening.state or state
+        yield happening, state
+
+
+def _in_order(happenings: Sequence[Happening], new: Happening) -> tuple[Happening, ...]:
+    """With the new one where its number says; what has the same number and was heard before keeps the last word."""
+    place = next((at for at, known in enumerate(happenings) if known.sequence >= new.sequence), len(happenings))
+    place = max(place, 1)  # nothing happened before intake accepted the request
+    return (*happenings[:place], new, *happenings[place:])
+
+
+def _verdict(event: events.LifecycleEvent) -> Digest | None:
+    match event:
+        case events.RequestApproved():
+            return digest_of(payload_of(event.evidence.verdict or ""))
+        case events.RequestReturned():
+            return event.verdict
+        case _:
+            return None
+
+
+def _warnings(accepted: Happening) -> tuple[Finding, ...]:
+    return tuple(known for known in accepted.findings if known.severity is not Severity.ERROR)
+
+
+def _evidence(
+    record: RequestRecord, event: events.LifecycleEvent, sequence: int, told: Sequence[tuple[Happening, State]]
+) -> dict[str, object]:
+    """The evidence with what this event adds: decisions of the latest round, unless they were given back since."""
+    evidence, decided = record.evidence, record.decided
+    if evidence is None:
+        return {}
+    match event:
+        case events.RequestApproved() | events.RequestDenied() if sequence > decided:
+            decided = sequence
+            evidence = evidence.model_copy(
+                update={"decisions": event.evidence.decisions, "verdict": event.evidence.verdict}
+            )
+        case events.CertificateIssued() | events.CertificateQuarantined():
+            evidence = evidence.model_copy(update={"issuance": event.issuance})
+        case events.CertificateRevoked():
+            evidence = evidence.model_copy(update={"revocation": event.revocation})
+        case _:
+            pass
+    if any(happening.gives_back and happening.sequence > decided for happening, _ in told):
+        evidence = evidence.model_copy(update={"decisions": (), "verdict": None})
+    return {"evidence": evidence, "decided": decided}
+
+
+_SENTENCES: dict[type[events.LifecycleEvent], str] = {
+    events.RequestApproved: "approved by the quorum; it will be ordered from the CA",
+    events.RequestDenied: "denied by an approver",
+    events.RequestWithdrawn: "withdrawn by {by}",
+    events.RequestReturned: "the approval did not hold and the approvers must decide again",
+    events.RequestOrdered: "ordered from the CA as order {order_id}",
+    events.CertificateIssued: "issued with serial number {serial_number}",
+    events.RequestFailed: "the CA refused the order",
+    events.CertificateQuarantined: "the CA's certificate differs from what was approved; it is held back",
+    events.CertificateRevoked: "revoked: {reason}",
+    events.RevocationFailed: "the CA did not revoke; operators have been alarmed",
+}
+
+
+def describe(event: events.LifecycleEvent) -> str:
+    """A lifecycle event in a sentence for its requester."""
+    return _SENTENCES[type(event)].format_map(dict(event))
