@@ -34,6 +34,7 @@ from shared.messaging.messages import (
 )
 from shared.messaging.ports import Handler, Publisher, UnroutableError
 from shared.observability.metrics import MessageMetrics
+from shared.observability.sampling import Sampler
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import Model, digest_of, mistakes
@@ -102,6 +103,7 @@ class Runtime:
         self._metrics = metrics
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
+        self._sampler = Sampler()
         self._subjects: dict[str, tuple[asyncio.Lock, int]] = {}
 
     async def handle(self, delivery: Delivery) -> Settlement:
@@ -265,7 +267,10 @@ class Runtime:
     def _count_refusal(self, findings: Sequence[Finding], *, type: str, sender: str) -> None:  # noqa: A002 - the log's own word
         for found in findings:
             self._metrics.refused(found.code)
-        log.warning("refused", type=type, sender=sender, findings=[found.code for found in findings])
+        codes = [found.code for found in findings]
+        left_out = self._sampler.lets_through(" ".join(codes), self._clock.now())
+        if left_out is not None:
+            log.warning("refused", type=type, sender=sender, findings=codes, left_out=left_out)
 
     @asynccontextmanager
     async def _in_turn(self, subject: str) -> AsyncIterator[None]:
