@@ -288,13 +288,20 @@ def decision(
     return JwsStatement(jws=signing_key(signer or by).sign(said.canonical(), Typ.DECISION, at))
 
 
-def verdict(revision: Digest, request_id: RequestId, decisions: Sequence[JwsStatement], *, at: datetime = NOW) -> str:
+def verdict(
+    revision: Digest,
+    request_id: RequestId,
+    decisions: Sequence[JwsStatement],
+    *,
+    at: datetime = NOW,
+    sequence: int = 2,
+) -> str:
     from shared.evidence.jws import payload_of  # noqa: PLC0415 - only verdicts need it
 
     said = Verdict(
         request_id=request_id,
         revision=revision,
-        sequence=2,
+        sequence=sequence,
         decisions=tuple(digest_of(payload_of(statement.jws)) for statement in decisions),
         policy_digest=digest_of(b"policy"),
     )

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from functools import cache
 
 from services.approval.model import Case
-from services.intake.model import RequestRecord
+from services.intake.model import Happening, RequestRecord
 from services.issuer.model import EvidenceRefusal, Order, OrderState
 from services.revoker.model import Certificate, CertificateState
 from shared.contracts import commands, events, replies
@@ -206,7 +206,19 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "evidence": whole,
             "serial_number": "0a",
             "not_after": ANCIENT,
-            **recorded_history(),
+            "happenings": (
+                Happening(
+                    sequence=3,
+                    at=ANCIENT,
+                    by="issuer",
+                    state=None,
+                    message=STRANGE,
+                    findings=(WARNING,),
+                    verdict=DIGEST,
+                    gives_back=True,
+                ),
+            ),
+            "decided": 2,
         }
     )
     case = Case.model_validate(
@@ -233,6 +245,7 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             **kept,
             "state": OrderState.INTENT,
             "denials": (whole.decisions[0],),
+            "voided": (DIGEST,),
             "sequence": 4,
             "evidence": whole,
             "revision": DIGEST,
@@ -273,8 +286,3 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
         {**kept, "id": MESSAGE, "request_id": REQUEST, "findings": (WARNING, WARNING)}
     )
     return {type(each): each for each in (record, case, order, certificate, refusal)}
-
-
-def recorded_history() -> dict[str, object]:
-    """The history as intake's model keeps it."""
-    return {"history": HISTORY}

@@ -1,0 +1,122 @@
+"""Honest lives of a request: its lifecycle events as their duties publish them, in their order."""
+
+from collections.abc import Sequence
+
+from shared.contracts import events
+from shared.evidence.jws import Typ, payload_of
+from shared.evidence.steps import DecisionKind, Issuance, Revocation
+from shared.messaging.messages import Delivery
+from shared.vocabulary.findings import finding
+from shared.vocabulary.model import digest_of
+from shared.vocabulary.names import ApprovalGroupName, CertificateId, OrderId
+from shared.vocabulary.reasons import RevocationReason
+from shared.x509.certificate import parse_certificate
+from tests import world
+from tests.fakes.duties import event
+from tests.world import NOW, Approved, decision, shared_ca, signing_key, verdict
+
+WEB = ApprovalGroupName("web")
+REASON = (finding("ca.refused", "the CA said: no"),)
+
+
+class Life:
+    """What happened to one request so far."""
+
+    def __init__(self, begun: Approved) -> None:
+        self.begun = begun
+        self.sequence = 1
+        self.told: list[Delivery] = []
+        self._verdict: str | None = None
+        self._issuance: Issuance | None = None
+        self._about = {"request_id": begun.revision.request_id, "approval_group": WEB}
+
+    def approved(self, *, by: Sequence[str] = ("alice", "ben")) -> "Life":
+        request_id = self.begun.revision.request_id
+        decisions = tuple(decision(self.begun.digest, request_id, by=name) for name in by)
+        self._verdict = verdict(self.begun.digest, request_id, decisions, sequence=self.sequence + 1)
+        evidence = self._evidence(decisions=decisions, verdict=self._verdict)
+        return self._tell(events.RequestApproved(**self._about, evidence=evidence))
+
+    def denied(self) -> "Life":
+        request_id = self.begun.revision.request_id
+        said = decision(self.begun.digest, request_id, by="carol", kind=DecisionKind.DENY)
+        return self._tell(events.RequestDenied(**self._about, evidence=self._evidence(decisions=(said,))))
+
+    def withdrawn(self) -> "Life":
+        return self._tell(events.RequestWithdrawn(**self._about, by="shop"))
+
+    def returned(self) -> "Life":
+        digest = digest_of(payload_of(self._verdict or ""))
+        return self._tell(events.RequestReturned(**self._about, verdict=digest, findings=REASON))
+
+    def ordered(self) -> "Life":
+        return self._tell(events.RequestOrdered(**self._about, order_id=7, message="soon"))
+
+    def failed(self) -> "Life":
+        return self._tell(events.RequestFailed(**self._about, findings=REASON))
+
+    def issued(self) -> "Life":
+        return self._tell(events.CertificateIssued(**self._about, **self._certificate("issued")))
+
+    def quarantined(self) -> "Life":
+        certificate = self._certificate("quarantined")
+        return self._tell(events.CertificateQuarantined(**self._about, **certificate, findings=REASON))
+
+    def revocation_failed(self) -> "Life":
+        reason = RevocationReason.SUPERSEDED
+        return self._tell(events.RevocationFailed(**self._about, reason=reason, findings=REASON))
+
+    def revoked(self) -> "Life":
+        assert self._issuance is not None
+        leaf = parse_certificate(self._issuance.chain[0])
+        said = Revocation(
+            request_id=self.begun.revision.request_id,
+            issuance=digest_of(self._issuance.canonical()),
+            serial_number=leaf.serial_hex,
+            certificate=leaf.sha256,
+            reason=RevocationReason.SUPERSEDED,
+            notes="",
+            requested_by=self.begun.revision.requesters[0],
+            requested_at=NOW,
+            revoked_at=NOW,
+        )
+        token = signing_key("revoker").sign(said.canonical(), Typ.REVOCATION, NOW)
+        return self._tell(
+            events.CertificateRevoked(**self._about, revocation=token, reason=said.reason, revoked_at=NOW)
+        )
+
+    def _certificate(self, outcome: str) -> dict[str, object]:
+        ca = shared_ca()
+        self._issuance = Issuance.model_validate(
+            {
+                "request_id": self.begun.revision.request_id,
+                "revision": self.begun.digest,
+                "verdict": digest_of(payload_of(self._verdict or "")),
+                "outcome": outcome,
+                "order_id": OrderId(1),
+                "certificate_id": CertificateId(2),
+                "alternative_order_id": "a",
+                "chain": (ca.issue(self.begun.revision), ca.intermediate, ca.root),
+                "policy_digest": digest_of(b"policy"),
+            }
+        )
+        leaf = parse_certificate(self._issuance.chain[0])
+        return {
+            "issuance": signing_key("issuer").sign(self._issuance.canonical(), Typ.ISSUANCE, NOW),
+            "revision": self.begun.evidence.revisions[0],
+            "serial_number": leaf.serial_hex,
+            "not_after": leaf.not_after,
+        }
+
+    def _evidence(self, **update: object) -> events.Evidence:
+        return self.begun.evidence.model_copy(update=update)
+
+    def _tell(self, happened: events.LifecycleEvent) -> "Life":
+        self.sequence += 1
+        origin = f"{happened.request_id}/{self.sequence}"
+        self.told.append(event(happened, sequence=self.sequence, origin=origin))
+        return self
+
+
+def begin() -> Life:
+    return Life(world.accepted())
