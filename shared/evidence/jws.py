@@ -34,6 +34,7 @@ _LATEST = 4_102_444_800  # the year 2100: beyond it, no signature is believed
 class Typ(StrEnum):
     """The `typ` of each step: a signature made for one can't serve as another."""
 
+    POLICY = "ra-policy+jws"
     SUBMISSION = "ra-submission+jws"
     REVISION = "ra-revision+jws"
     DECISION = "ra-decision+jws"

@@ -161,6 +161,9 @@ class PolicyFile(Model):
     """`policy.toml`, whole."""
 
     version: Literal[1]
+    """Of the file's format."""
+    serial: Annotated[int, Field(ge=1)]
+    """Rises with every change: a duty never goes back to a policy of a lower one."""
     duties: dict[Duty, DutyKeys]
     identities: dict[IdentityField, Identity]
     approval_groups: dict[ApprovalGroupField, ApprovalGroup]

@@ -52,6 +52,11 @@ class Policy:
     imported: Mapping[SigningCertificateName, IssuedCertificate]
     intermediates: Mapping[SigningCertificateName, IssuedCertificate]
 
+    @property
+    def serial(self) -> int:
+        """Rises with every change."""
+        return self.file.serial
+
     def identity(self, name: str) -> Identity | None:
         """The identity of this name, if the policy has one."""
         return self.file.identities.get(IdentityName(name))
