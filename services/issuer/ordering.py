@@ -1,5 +1,6 @@
 """Ordering: one step of one ledger entry at a time, each stored before the next, none of them done twice."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -122,23 +123,24 @@ class Ordering:
         )
 
     async def _order(self, order: Order, approval: VerifiedApproval) -> None:
-        if order.due is None or milliseconds(self.clock.now().timestamp()) >= order.due - self._half_lease_ms:
+        half = self.pace.lease / 2
+        if order.due is None or self._now_ms() >= order.due - milliseconds(half.total_seconds()):
             return  # the lease may end before the CA answers: whoever takes it over looks the order up first
         try:
-            placed = await self.ca.place(rules.order_request(order, approval))
+            async with asyncio.timeout(half.total_seconds()):
+                placed = await self.ca.place(rules.order_request(order, approval))
         except OrderRefusedError as refused:
             await self._fail(order, refused.findings)
-        except OrderUncertainError:
+        except (OrderUncertainError, TimeoutError):
             await self._look_later(order)
         except UnavailableError:
             log.warning("the CA did not take the order", request=order.id)
             await self._hold(order.model_copy(update={"state": OrderState.ACCEPTED}))
         else:
-            await self._note(order, approval, placed)
+            await self._note(order, placed)
 
-    @property
-    def _half_lease_ms(self) -> int:
-        return milliseconds(self.pace.lease.total_seconds() / 2)
+    def _now_ms(self) -> int:
+        return milliseconds(self.clock.now().timestamp())
 
     async def _look_later(self, order: Order) -> None:
         later = self.clock.now() + self.pace.lookup_lag
@@ -161,9 +163,12 @@ class Ordering:
             await self._look_later(claimed)
 
     def _lookup_is_reliable(self, order: Order) -> bool:
-        """Whether an order placed with this intent would be visible by now."""
-        visible_at = order.intended_at_ms + milliseconds((self.pace.lease / 2 + self.pace.lookup_lag).total_seconds())
-        return milliseconds(self.clock.now().timestamp()) >= visible_at
+        """Whether an order placed with this intent would be visible by now.
+
+        It was begun within the first half of the lease and ended within another half.
+        """
+        visible_at = order.intended_at_ms + milliseconds((self.pace.lease + self.pace.lookup_lag).total_seconds())
+        return self._now_ms() >= visible_at
 
     async def _claim(self, order: Order) -> Order:
         due = milliseconds((self.clock.now() + self.pace.lease).timestamp())
@@ -180,16 +185,14 @@ class Ordering:
         """Look how an order that the CA has is doing."""
         if order.order_id is None:
             raise ValueError("an order that is followed has the CA's number")
-        placed = await self.ca.follow(order.order_id)
-        approval = verify_approval(_evidence(order), self.in_force.anchor, now=self.clock.now(), as_of_verdict=True)
-        await self._note(order, approval, placed)
+        await self._note(order, await self.ca.follow(order.order_id))
 
-    async def _note(self, order: Order, approval: VerifiedApproval, placed: PlacedOrder) -> None:
+    async def _note(self, order: Order, placed: PlacedOrder) -> None:
         """Store what the CA said, with what follows from it, and publish that."""
         if placed.ended:
             await self._fail(order.model_copy(update={"order_id": placed.order_id}), placed.ended)
         elif placed.chain and placed.certificate_id is not None:
-            await self._settle(order, approval, placed)
+            await self._settle(order, placed)
         else:
             await self._wait(order, placed)
 
@@ -210,11 +213,11 @@ class Ordering:
         else:
             await self._store_and_announce(order, update, event, role="ordered")
 
-    async def _settle(self, order: Order, approval: VerifiedApproval, placed: PlacedOrder) -> None:
+    async def _settle(self, order: Order, placed: PlacedOrder) -> None:
         """Compare what came back with what was approved; deliver it or hold it back."""
         now = self.clock.now()
-        issuance = self._issuance(order, approval, placed)
-        findings = rules.check_certificate(issuance, approval, self.in_force.anchor, self.roots, now=now)
+        issuance = self._issuance(order, placed)
+        findings = self._check(order, issuance)
         if findings:
             issuance = issuance.model_copy(update={"outcome": "quarantined"})
             log.error("certificate quarantined", request=order.id, findings=[found.code for found in findings])
@@ -246,13 +249,24 @@ class Ordering:
         }
         await self._store_and_announce(order, update, event, role="issued")
 
-    def _issuance(self, order: Order, approval: VerifiedApproval, placed: PlacedOrder) -> Issuance:
+    def _check(self, order: Order, issuance: Issuance) -> list[Finding]:
+        """Why this certificate must not be delivered; also that the approval does not hold any more."""
+        now, anchor = self.clock.now(), self.in_force.anchor
+        try:
+            approval = verify_approval(_evidence(order), anchor, now=now, as_of_verdict=True)
+            return rules.check_certificate(issuance, approval, anchor, self.roots, now=now)
+        except RefusedError as refused:
+            return list(refused.findings)
+
+    def _issuance(self, order: Order, placed: PlacedOrder) -> Issuance:
         if order.alternative_order_id is None or placed.certificate_id is None:
             raise ValueError("an issued order has both ids")
+        if order.revision is None or order.verdict is None:
+            raise ValueError("an accepted entry has its revision and its verdict")
         return Issuance(
             request_id=order.id,
-            revision=approval.revision.digest,
-            verdict=approval.verdict_digest,
+            revision=order.revision,
+            verdict=order.verdict,
             outcome="issued",
             order_id=placed.order_id,
             certificate_id=placed.certificate_id,
@@ -316,6 +330,8 @@ class Ordering:
         due = None
         if order.state is OrderState.PENDING:
             due = milliseconds((self.clock.now() + self.pace.poll).timestamp())
+        elif order.state is OrderState.ACCEPTED:  # accepted again before its return was known to be published
+            due = self._now_ms()
         await self.orders.replace(order.model_copy(update={"unpublished": (), "due": due}))
 
 
