@@ -26,7 +26,6 @@ from shared.messaging.messages import (
     notify,
     publish_event,
     reply_ok,
-    reply_refused,
 )
 from shared.vocabulary.findings import finding
 from shared.vocabulary.names import IdentityName, RequestId
@@ -59,9 +58,10 @@ class SubmitRequestHandler:
             return stored
         screened = rules.screen(submission.content, policy, today=now.date())
         record, publish = self._recorded(message, submission, screened)
-        if await self.requests.insert(record.followed_by(message.id, *publish)):
-            return Outcome(publish=publish)
-        return await self._again(message, submission)
+        if not await self.requests.insert(record.followed_by(message.id, *publish)):
+            return await self._again(message, submission)
+        _refuse_screened(record)
+        return Outcome(publish=publish)
 
     def _check_sender(self, message: Received[commands.SubmitRequest], submission: VerifiedSubmission) -> None:
         findings = [
@@ -83,7 +83,7 @@ class SubmitRequestHandler:
         now = self.clock.now()
         record = rules.new_record(submission, message.sender, screened, now=now)
         if record.state is State.REFUSED:
-            return record, (reply_refused(message, record.findings, at=now),)
+            return record, ()
         revision = rules.first_revision(submission, record.requesters, screened)
         token = self.key.sign(revision.canonical(), Typ.REVISION, now)
         evidence = events.Evidence(submission=message.data.submission, revisions=(JwsStatement(jws=token),))
@@ -106,14 +106,18 @@ class SubmitRequestHandler:
         if known is None:
             raise ConflictError("a request that was there a moment ago is gone")
         rules.same_request(known, submission, message.sender)
+        _refuse_screened(known)
         stored = known.outcome_of(message.id)
         if stored is not None:
             return stored
-        now = self.clock.now()
-        if known.state is State.REFUSED:
-            return Outcome(publish=(reply_refused(message, known.findings, at=now),))
         result = SubmitResult(request_id=known.id, state=known.state)
-        return Outcome(publish=(reply_ok(message, result, "This request is known already.", at=now),))
+        return Outcome(publish=(reply_ok(message, result, "This request is known already.", at=self.clock.now()),))
+
+
+def _refuse_screened(record: RequestRecord) -> None:
+    """The answer to a request that did not pass the screening, however often it is submitted."""
+    if record.state is State.REFUSED:
+        raise RefusedError.of(record.findings)
 
 
 @dataclass(frozen=True)
