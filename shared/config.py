@@ -75,14 +75,10 @@ class CaSettings(Settings):
 
     url: str
     api_key_file: FilePath
-    roots_file: FilePath
-    """PEM certificates: a chain that comes back must end in one of them."""
-    lookup_lag_seconds: Annotated[float, Field(ge=0)] = 30.0
-    """How long after an unanswered order the CA's own look-up may still miss it."""
     poll_seconds: Annotated[float, Field(gt=0)] = 30.0
-    """How often an order that waits at the CA is looked at."""
+    """How often what waits at the CA is looked at."""
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
-    """How long one call may take; a lease on an order lasts twice as long."""
+    """How long one call may take; a lease on what is done at the CA lasts twice as long."""
     concurrency: Annotated[int, Field(ge=1, le=16)] = 2
 
 
@@ -96,12 +92,6 @@ class DutySettings(Settings):
     evidence: EvidenceSettings
     grace_seconds: Annotated[float, Field(gt=0)] = 10.0
     """How long work in flight may take to finish at shutdown."""
-
-
-class CaDutySettings(DutySettings):
-    """What the issuer and the revoker need to know."""
-
-    ca: CaSettings
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

@@ -11,9 +11,6 @@ from shared.vocabulary.duties import Duty
 
 Document = dict[str, Any]
 
-_CA_PATIENCE = {"lookup_lag_seconds": 2.0, "poll_seconds": 1.0}
-"""The sandbox answers at once: nobody has to be as patient with it as with the CA itself."""
-
 
 @dataclass(frozen=True)
 class Access:
@@ -67,9 +64,10 @@ def duty_settings(
         settings["ca"] = {
             "url": ca.address,
             "api_key_file": relative(ca.secret_file),
-            "roots_file": relative(files.roots),
-            **_CA_PATIENCE,
+            "poll_seconds": 1.0,
         }
+    if duty is Duty.ISSUER:
+        settings["ca"] |= {"roots_file": relative(files.roots), "lookup_lag_seconds": 2.0}
     for table, values in overrides.items():
         settings[table] = {**settings.get(table, {}), **values}
     return settings

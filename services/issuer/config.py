@@ -1,7 +1,22 @@
 """The issuer's settings."""
 
-from shared.config import CaDutySettings
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.config import CaSettings, DutySettings, FilePath
 
 
-class IssuerSettings(CaDutySettings):
-    """Nothing beyond what a duty that talks to the CA needs."""
+class OrderingCaSettings(CaSettings):
+    """How to reach the CA, and what to expect of it when ordering."""
+
+    roots_file: FilePath
+    """PEM certificates: a chain that comes back must end in one of them."""
+    lookup_lag_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long after an unanswered order the CA's own look-up may still miss it."""
+
+
+class IssuerSettings(DutySettings):
+    """What every duty needs, and the CA."""
+
+    ca: OrderingCaSettings

@@ -184,8 +184,9 @@ class DownloadCertificateHandler:
             sender=message.sender,
             in_force=self.in_force,
         )
-        with_chain = message.data.chain and form is not DownloadFormat.DER_X509
-        content = render(order.chain, form, with_chain=with_chain)
+        now = self.clock.now()
+        chain = rules.signed_chain(order, self.in_force.anchor, now=now)
+        content = render(chain, form, with_chain=message.data.chain and form is not DownloadFormat.DER_X509)
         result = DownloadResult(
             request_id=order.id,
             format=form,
@@ -193,4 +194,4 @@ class DownloadCertificateHandler:
             file_name=f"{order.id}{FILE_SUFFIXES[form]}",
             content=content,
         )
-        return Outcome(publish=(reply_ok(message, result, "The certificate.", at=self.clock.now()),))
+        return Outcome(publish=(reply_ok(message, result, "The certificate.", at=now),))

@@ -8,7 +8,6 @@ from shared.contracts.statement import JwsStatement
 from shared.messaging.aggregate import Aggregate
 from shared.messaging.messages import Outgoing
 from shared.vocabulary.findings import Finding
-from shared.vocabulary.model import Blob
 from shared.vocabulary.names import (
     ApprovalGroupField,
     CertificateId,
@@ -62,7 +61,6 @@ class Order(Aggregate):
     intended_at_ms: int = 0
     order_id: OrderId | None = None
     certificate_id: CertificateId | None = None
-    chain: tuple[Blob, ...] = ()
     issuance: str | None = None
     findings: tuple[Finding, ...] = ()
     unpublished: tuple[Outgoing, ...] = ()

@@ -242,7 +242,6 @@ class Ordering:
             "state": OrderState.QUARANTINED if findings else OrderState.ISSUED,
             "order_id": placed.order_id,
             "certificate_id": placed.certificate_id,
-            "chain": tuple(placed.chain),
             "issuance": token,
             "findings": tuple(findings),
             "due": None,

@@ -16,6 +16,7 @@ from shared.evidence.verification import (
     VerifiedApproval,
     VerifiedDecision,
     check_decider,
+    read_issuance,
     verify_approval,
     verify_decision,
 )
@@ -216,6 +217,18 @@ def check_download(
     except ValueError:
         known = ", ".join(DownloadFormat)
         raise RefusedError(finding("download.format-unknown", f"the formats are {known}", value=asked)) from None
+
+
+def signed_chain(order: Order, anchor: Anchor, *, now: datetime) -> tuple[bytes, ...]:
+    """The chain as the issuer signed for it when it came, DER, leaf first: what the ledger says is not enough.
+
+    Raises:
+        RefusedError: `evidence.*`, the ledger was changed behind the issuer's back.
+    """
+    _, issuance = read_issuance(order.issuance or "", anchor, now=now)
+    if issuance.request_id != order.id or issuance.outcome != "issued":
+        raise RefusedError(finding("evidence.issuance-differs", "the ledger holds another request's certificate"))
+    return issuance.chain
 
 
 def _may_download(order: Order, sender: IdentityName, in_force: PolicyInForce) -> bool:

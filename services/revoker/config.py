@@ -1,7 +1,9 @@
 """The revoker's settings."""
 
-from shared.config import CaDutySettings
+from shared.config import CaSettings, DutySettings
 
 
-class RevokerSettings(CaDutySettings):
-    """Nothing beyond what a duty that talks to the CA needs."""
+class RevokerSettings(DutySettings):
+    """What every duty needs, and the CA."""
+
+    ca: CaSettings

@@ -71,9 +71,10 @@ class RevokeCertificateHandler:
 
     def _answer(self, message: Received[commands.RevokeCertificate], certificate: Certificate) -> Outgoing:
         done = certificate.state is CertificateState.REVOKED
+        meanwhile = State.QUARANTINED if certificate.quarantined else State.ISSUED
         result = RevokeResult(
             request_id=certificate.id,
-            state=State.REVOKED if done else State.ISSUED,
+            state=State.REVOKED if done else meanwhile,
             reason=certificate.reason or message.data.reason,
             certificate=certificate.digest,
         )

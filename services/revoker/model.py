@@ -30,6 +30,8 @@ class Certificate(Aggregate):
 
     id: RequestIdField
     state: CertificateState = CertificateState.LIVE
+    quarantined: bool
+    """Whether it was held back because it differs from what was approved."""
     sequence: int
     approval_group: ApprovalGroupField
     requesters: tuple[IdentityField, ...]

@@ -44,6 +44,7 @@ def certificate_of(
     leaf = parse_certificate(issuance.chain[0])
     return Certificate(
         id=event.request_id,
+        quarantined=issuance.outcome == "quarantined",
         sequence=sequence,
         approval_group=revision.policy.approval_group,
         requesters=revision.requesters,

@@ -200,7 +200,14 @@ def _check_signing_certificate(where: str, signing: SigningCertificate, file: Po
     yield from _unknown(where, signing.dn_profiles, file.dn_profiles, "DN profile")
     yield from _unknown(where + ".key_types", signing.key_types, KEY_TYPES, "key type")
     for name in sorted(signing.extension_profiles & file.extension_profiles.keys()):
-        kinds = file.extension_profiles[name].subject_alternative_names.kinds
+        profile = file.extension_profiles[name]
+        if "serverAuth" not in profile.extended_key_usage:
+            yield finding(
+                "policy.usage-not-deliverable",
+                f"{where}: the CA puts serverAuth into every TLS certificate, but extension profile {name} has it not",
+                value=", ".join(profile.extended_key_usage),
+            )
+        kinds = profile.subject_alternative_names.kinds
         if set(kinds) != {NameKinds.DNS}:
             yield finding(
                 "policy.names-not-deliverable",

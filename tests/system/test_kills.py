@@ -75,7 +75,7 @@ async def _submit_all(people: People, asked: list[RequestContent]) -> None:
 
 
 async def test_killing_each_duty_once_loses_no_request_and_orders_none_twice(new_stack: Stacks) -> None:
-    stack = new_stack("kills", overrides={Duty.ISSUER: {"ca": QUICK}, Duty.REVOKER: {"ca": QUICK}})
+    stack = new_stack("kills", overrides={Duty.ISSUER: {"ca": QUICK}, Duty.REVOKER: {"ca": {"timeout_seconds": 3.0}}})
     sandbox = sandbox_of(stack)
     asked = [world.content() for _ in range(REQUESTS)]
     wanted = {content.request_id for content in asked}
