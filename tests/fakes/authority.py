@@ -37,12 +37,12 @@ class TakenOrder:
 
 @dataclass
 class FakeCa:
-    """Orders are issued at once, unless `slow`; `lag` is how long its look-up misses a new order."""
+    """Orders are issued `slow` after they were placed; `lag` is how long its look-up misses a new order."""
 
     clock: FixedClock
     orders: list[TakenOrder] = field(default_factory=list)
     steps: Steps = field(default_factory=Steps)
-    slow: bool = False
+    slow: timedelta = timedelta(0)
     away: bool = False
     refuses: bool = False
     silent: bool = False
@@ -67,8 +67,7 @@ class FakeCa:
             raise OrderUncertainError("no answer")
         taken = TakenOrder(order, OrderId(len(self.orders) + 1), self.clock.now())
         self.orders.append(taken)
-        if not self.slow:
-            self.issue(taken)
+        self._go_on()
         self.steps.step("after ordering")
         if self.silent:
             raise OrderUncertainError("no answer")
@@ -76,6 +75,7 @@ class FakeCa:
 
     async def look_up(self, alternative_order_id: str) -> Sequence[PlacedOrder]:
         self._reach()
+        self._go_on()
         now = self.clock.now()
         return [
             PlacedOrder(taken.order_id, taken.certificate_id if taken.chain else None)
@@ -85,6 +85,7 @@ class FakeCa:
 
     async def follow(self, order_id: OrderId) -> PlacedOrder:
         self._reach()
+        self._go_on()
         return next(taken for taken in self.orders if taken.order_id == order_id).shown()
 
     async def check_fit(self, product: str, ca_cert_id: str, intermediate: bytes) -> list[Finding]:
@@ -94,6 +95,11 @@ class FakeCa:
         if not self.fit_is_known:
             raise UnavailableError("the CA", "the test took it away")
         return list(self.unfit)
+
+    def _go_on(self) -> None:
+        for taken in self.orders:
+            if not taken.chain and not taken.ended and taken.placed_at + self.slow <= self.clock.now():
+                self.issue(taken)
 
     def issue(self, taken: TakenOrder) -> None:
         ca, ordered = shared_ca(), taken.request

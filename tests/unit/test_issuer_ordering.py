@@ -1,0 +1,327 @@
+"""Ordering: whatever the CA answers, and whenever, nothing is ordered twice and nothing is lost."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.issuer.model import Order, OrderState
+from services.issuer.ports import OrderRequest, PlacedOrder
+from services.issuer.rules import signed_chain
+from shared.contracts import events
+from shared.errors import ConflictError, UnavailableError
+from shared.evidence.verification import verify_approval, verify_issuance
+from shared.vocabulary.findings import finding
+from shared.vocabulary.names import OrderId
+from tests import world
+from tests.fakes.authority import REFUSAL, TakenOrder
+from tests.fakes.duties import LAG, LEASE, Issuer, data_of, lifecycle
+from tests.fakes.ledger import accept
+from tests.world import NOW
+
+UNFIT = finding("ca.intermediate-not-allowed", "not from this intermediate")
+SECOND = timedelta(seconds=1)
+
+
+async def test_an_order_that_is_issued_at_once_takes_one_call_and_ends_in_a_certificate() -> None:
+    case = await accept()
+    await case.issuer.work_off()
+    assert case.happened() == ["ra.certificate.issued.v1"]
+    order = await case.stored()
+    assert (order.state, order.due, order.unpublished, order.sequence) == (OrderState.ISSUED, None, (), 3)
+    (taken,) = case.issuer.ca.orders
+    assert signed_chain(order, case.issuer.in_force.anchor, now=case.issuer.clock.now()) == taken.chain
+    evidence = case.begun.evidence.model_copy(update={"issuance": order.issuance})
+    anchor = case.issuer.in_force.anchor
+    approval = verify_approval(evidence, anchor, now=NOW)
+    issuance, _ = verify_issuance(evidence, approval, anchor, now=case.issuer.clock.now())
+    assert issuance.outcome == "issued"
+
+
+async def test_what_is_ordered_is_what_was_approved() -> None:
+    case = await accept(world.content(expires_on=(NOW + timedelta(days=30)).date()))
+    await case.issuer.work_off()
+    request, revision = case.issuer.ca.orders[0].request, case.begun.revision
+    assert (request.csr, request.dns_names, request.common_name) == (
+        revision.csr,
+        revision.names.dns,
+        revision.subject.common_name,
+    )
+    assert (request.expires_on, request.product) == (revision.expires_on, "ssl_basic")
+
+
+async def test_an_order_that_waits_at_the_ca_is_told_of_once_and_followed_until_it_is_issued() -> None:
+    case = await accept()
+    case.issuer.ca.slow = timedelta(minutes=5)
+    await case.issuer.work_off()
+    assert case.happened() == ["ra.request.ordered.v1", "ra.certificate.issued.v1"]
+    assert [message.body.count('"sequence":"') for message in lifecycle(case.issuer.publisher.published)] == [1, 1]
+    assert len(case.issuer.ca.orders) == 1
+
+
+async def test_a_refusal_of_the_ca_is_passed_on_in_its_own_words() -> None:
+    case = await accept()
+    case.issuer.ca.refuses = True
+    await case.issuer.work_off()
+    (told,) = lifecycle(case.issuer.publisher.published)
+    assert data_of(told)["findings"] == [REFUSAL.model_dump(mode="json")]
+    assert (await case.stored()).state is OrderState.FAILED
+
+
+async def test_an_order_that_the_ca_ends_fails() -> None:
+    case = await accept()
+    case.issuer.ca.slow = timedelta(days=30)
+    await case.issuer.ordering.advance(await case.stored())
+    case.issuer.ca.orders[0].ended = (REFUSAL,)
+    await case.issuer.work_off()
+    assert case.happened() == ["ra.request.ordered.v1", "ra.request.failed.v1"]
+
+
+@pytest.mark.parametrize("lag", [timedelta(0), LAG])
+async def test_an_order_without_an_answer_is_found_again_and_not_placed_twice(lag: timedelta) -> None:
+    case = await accept()
+    case.issuer.ca.silent, case.issuer.ca.lag = True, lag
+    await case.issuer.work_off()
+    assert len(case.issuer.ca.orders) == 1
+    assert case.happened() == ["ra.certificate.issued.v1"]
+
+
+async def test_an_order_that_was_lost_on_its_way_is_placed_again_once_the_look_up_can_be_believed() -> None:
+    case = await accept()
+    ca = case.issuer.ca
+    ca.deaf = True
+    await case.issuer.ordering.advance(await case.stored())
+    ca.deaf = False
+    await case.issuer.work_off()
+    assert len(ca.orders) == 1
+    assert ca.orders[0].placed_at >= NOW + LEASE + LAG
+    assert (await case.stored()).attempt == 2
+    assert case.happened() == ["ra.certificate.issued.v1"]
+
+
+async def test_several_orders_for_one_intent_are_left_to_people() -> None:
+    case = await accept()
+    ca = case.issuer.ca
+    ca.silent = True
+    await case.issuer.ordering.advance(await case.stored())
+    ca.orders.append(replace(ca.orders[0], order_id=OrderId(99)))
+    await case.issuer.work_off()
+    order = await case.stored()
+    assert (order.state, order.due, case.happened()) == (OrderState.UNCLEAR, None, [])
+    assert [each.code for each in order.findings] == ["order.unclear"]
+
+
+async def test_while_the_ca_is_away_nothing_is_ordered_and_then_it_goes_on_by_itself() -> None:
+    """So does a credential that the CA refuses: the adapter says that the CA is away."""
+    case = await accept()
+    case.issuer.ca.away = True
+    for _ in range(3):
+        await case.issuer.ordering.advance(await case.stored())
+        case.issuer.clock.advance(timedelta(minutes=1))
+    assert (await case.stored()).state is OrderState.ACCEPTED
+    case.issuer.ca.away = False
+    await case.issuer.work_off()
+    assert len(case.issuer.ca.orders) == 1
+    assert case.happened() == ["ra.certificate.issued.v1"]
+
+
+async def test_a_ca_that_goes_away_between_question_and_order_has_certainly_not_acted() -> None:
+    case = await accept()
+    ca = case.issuer.ca
+    ca.steps.when = lambda what: setattr(ca, "away", what == "before ordering")
+    await case.issuer.ordering.advance(await case.stored())
+    ca.steps.when = lambda _: None
+    ca.away = False
+    assert (await case.stored()).state is OrderState.ACCEPTED
+    await case.issuer.work_off()
+    assert len(ca.orders) == 1
+
+
+async def test_a_product_that_does_not_fit_gives_the_approval_back_each_time_anew() -> None:
+    """Two rounds by the same people: the second return must not be taken for the first one again."""
+    case = await accept()
+    case.issuer.ca.unfit = (UNFIT,)
+    await case.issuer.work_off()
+    await case.approve_again(sequence=4)
+    await case.issuer.work_off()
+    assert case.happened() == ["ra.request.returned.v1"] * 2
+    assert len({message.id for message in lifecycle(case.issuer.publisher.published)}) == 2
+    assert case.issuer.ca.orders == []
+
+
+async def test_whether_a_product_fits_is_asked_once_in_a_while() -> None:
+    case = await accept()
+    checks = case.issuer.ordering.fit
+    await case.issuer.work_off()
+    case.issuer.ca.unfit = (UNFIT,)
+    second = await accept(issuer=case.issuer)
+    await case.issuer.work_off()
+    assert second.happened() == ["ra.certificate.issued.v1"]
+    case.issuer.clock.advance(timedelta(hours=2))
+    assert await checks.check("ssl_basic", "1", world.shared_ca().intermediate) == [UNFIT]
+
+
+async def test_an_approval_that_stops_holding_before_the_order_is_given_back() -> None:
+    case = await accept()
+    case.issuer.adopt(world.policy_text().replace("quorum = 2", "quorum = 3"))
+    await case.issuer.work_off()
+    (told,) = lifecycle(case.issuer.publisher.published)
+    assert told.type == "ra.request.returned.v1"
+    assert data_of(told)["verdict"] == (await case.stored()).verdict
+    assert case.issuer.ca.orders == []
+    assert case.issuer.counted("ra_evidence_refused", code="evidence.policy-differs") >= 0
+
+
+async def test_an_approval_that_stops_holding_after_the_order_leads_to_quarantine_and_not_to_silence() -> None:
+    case = await accept()
+    case.issuer.ca.slow = timedelta(minutes=10)
+    await case.issuer.ordering.advance(await case.stored())
+    case.issuer.adopt(world.policy_text().replace('permissions.web = ["decide", "view", "submit"]', ""))
+    await case.issuer.work_off()
+    assert case.happened() == ["ra.request.ordered.v1", "ra.certificate.quarantined.v1"]
+    told = events.CertificateQuarantined.model_validate(data_of(lifecycle(case.issuer.publisher.published)[-1]))
+    assert "decision.not-an-approver" in [each.code for each in told.findings]
+
+
+@pytest.mark.parametrize("difference", ["name", "intermediate", "later", "key"])
+async def test_a_certificate_that_differs_is_held_back_with_its_reasons(difference: str) -> None:
+    case = await accept()
+    ca = case.issuer.ca
+    match difference:
+        case "name":
+            ca.common_name = "evil.example.com"
+        case "intermediate":
+            ca.steps.when = lambda what: _with_chain_of(world.Ca(), ca.orders) if what == "after ordering" else None
+        case "later":
+            ca.steps.when = lambda what: _longer(ca.orders) if what == "after ordering" else None
+        case _:
+            ca.steps.when = lambda what: _other_key(ca.orders) if what == "after ordering" else None
+    await case.issuer.work_off()
+    (told,) = lifecycle(case.issuer.publisher.published)
+    assert told.type == "ra.certificate.quarantined.v1"
+    assert data_of(told)["findings"]
+    assert (await case.stored()).state is OrderState.QUARANTINED
+
+
+def _certified(ca: world.Ca, ordered: OrderRequest, *, csr: bytes | None = None, days: int = 100) -> tuple[bytes, ...]:
+    leaf = ca.certify(
+        csr or ordered.csr,
+        ordered.dns_names,
+        common_name=ordered.common_name,
+        not_before=NOW,
+        not_after=NOW + timedelta(days=days),
+    )
+    return (leaf, ca.intermediate, ca.root)
+
+
+def _with_chain_of(ca: world.Ca, orders: list[TakenOrder]) -> None:
+    orders[0].chain = _certified(ca, orders[0].request)
+
+
+def _longer(orders: list[TakenOrder]) -> None:
+    orders[0].chain = _certified(world.shared_ca(), orders[0].request, days=800)
+
+
+def _other_key(orders: list[TakenOrder]) -> None:
+    other = world.revision_of(world.content(), world.policy()).csr
+    orders[0].chain = _certified(world.shared_ca(), orders[0].request, csr=other)
+
+
+async def test_a_lease_that_ran_out_is_never_used_to_order() -> None:
+    """Storing the intent took too long: whoever has the entry by now may order as well."""
+    case = await accept()
+    issuer = case.issuer
+
+    def slow_write(what: str) -> None:
+        if what == "after writing" and '"intent"' in issuer.orders.documents[case.id]:
+            issuer.clock.advance(LEASE / 2)
+
+    issuer.steps.when = slow_write
+    await issuer.ordering.advance(await case.stored())
+    assert issuer.ca.orders == []
+    issuer.steps.when = lambda _: None
+    await issuer.work_off()
+    assert len(issuer.ca.orders) == 1
+
+
+async def test_an_order_placed_at_the_last_moment_of_its_lease_is_not_placed_again_by_who_takes_over() -> None:
+    case = await accept()
+    issuer = case.issuer
+    issuer.ca.lag, issuer.ca.takes, issuer.ca.silent = LAG, LEASE / 2 - SECOND, True
+    late = True
+
+    def slow_write(what: str) -> None:
+        nonlocal late
+        if what == "after writing" and late:
+            late = False
+            issuer.clock.advance(LEASE / 2 - SECOND)
+
+    issuer.steps.when = slow_write
+    issuer.steps.crash_at = None
+    await issuer.ordering.advance(await case.stored())
+    issuer.ca.takes, issuer.ca.silent = timedelta(0), False
+    order = await case.stored()
+    forgotten = order.model_copy(update={"due": order.intended_at_ms + 60_000})
+    issuer.orders.documents[case.id] = forgotten.model_dump_json()  # as if it had died before it noted the silence
+    await issuer.work_off()
+    assert len(issuer.ca.orders) == 1
+    assert case.happened() == ["ra.certificate.issued.v1"]
+
+
+async def test_an_order_that_the_ca_never_answers_ends_with_half_the_lease() -> None:
+    case = await accept()
+
+    async def hang(_order: OrderRequest) -> PlacedOrder:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    short = replace(case.issuer.ordering.pace, lease=timedelta(milliseconds=2))
+    ordering = replace(case.issuer.new_copy(), pace=short)
+    case.issuer.ca.place = hang  # type: ignore[assignment,method-assign]  # an order that takes for ever
+    await ordering.advance(await case.stored())
+    assert (await case.stored()).state is OrderState.INTENT
+
+
+async def test_of_two_copies_that_take_up_the_same_entry_one_orders() -> None:
+    case = await accept()
+    one, other = case.issuer.ordering, case.issuer.new_copy()
+    entry = await case.stored()
+    results = await asyncio.gather(one.advance(entry), other.advance(entry), return_exceptions=True)
+    assert [type(result) for result in results if result is not None] == [ConflictError]
+    await case.issuer.work_off()
+    assert len(case.issuer.ca.orders) == 1
+    assert case.happened() == ["ra.certificate.issued.v1"]
+
+
+async def test_events_that_could_not_be_published_are_published_later_and_before_anything_else() -> None:
+    case = await accept()
+    case.issuer.publisher.away = True
+    with pytest.raises(UnavailableError):
+        await case.issuer.ordering.advance(await case.stored())
+    case.issuer.publisher.away = False
+    await case.issuer.work_off()
+    assert case.happened() == ["ra.certificate.issued.v1"]
+
+
+async def test_an_approval_accepted_while_the_last_return_is_unannounced_is_ordered_all_the_same() -> None:
+    case = await accept()
+    case.issuer.ca.unfit = (UNFIT,)
+    await case.issuer.work_off()
+    order = await case.stored()
+    told = lifecycle(case.issuer.publisher.published)[0]
+    unannounced = order.model_copy(update={"unpublished": (told,), "due": 0})
+    case.issuer.orders.documents[case.id] = unannounced.model_dump_json()
+    case.issuer.ca.unfit = ()
+    case.issuer.clock.advance(timedelta(hours=2))
+    await case.approve_again(sequence=4)
+    await case.issuer.work_off()
+    assert case.happened()[-1] == "ra.certificate.issued.v1"
+
+
+async def test_an_entry_with_nothing_to_do_is_not_looked_at_again() -> None:
+    issuer = Issuer()
+    entry = Order(id=world.content().request_id, state=OrderState.FAILED, due=0)
+    await issuer.orders.insert(entry)
+    await issuer.ordering.advance(entry)
+    assert (await issuer.orders.due(2**53, limit=5)) == []
