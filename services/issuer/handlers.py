@@ -26,6 +26,8 @@ from shared.x509.delivery import render
 
 OPEN_FOR_APPROVAL = frozenset({OrderState.WITNESSED, OrderState.RETURNED})
 """States in which an approval may be accepted into an entry that is there already."""
+OPEN_FOR_DENIAL = OPEN_FOR_APPROVAL | {OrderState.ACCEPTED}
+"""States in which a denial may still stop the order: until the intent is stored."""
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,14 @@ class DenialWitness:
             anchor=self.in_force.anchor,
             now=self.clock.now(),
         )
-        witnessed = Order(id=message.data.request_id, state=OrderState.WITNESSED, denials=(message.data.decision,))
-        if await self.orders.insert(witnessed.followed_by(message.id)):
+        denial = message.data.decision
+        if await self.orders.insert(Order(id=message.data.request_id, state=OrderState.WITNESSED, denials=(denial,))):
             return NOTHING
         known = await self.orders.load(message.data.request_id)
         if known is None:
             raise ConflictError("an entry that was there a moment ago is gone")
-        if known.state in OPEN_FOR_APPROVAL and message.data.decision not in known.denials:
-            denials = (*known.denials, message.data.decision)
-            await self.orders.replace(known.model_copy(update={"denials": denials}).followed_by(message.id))
+        if known.state in OPEN_FOR_DENIAL and denial not in known.denials:
+            await self.orders.replace(rules.with_denial(known, denial))
         return NOTHING
 
 

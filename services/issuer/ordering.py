@@ -20,6 +20,7 @@ from services.issuer.ports import (
 from shared.clock import Clock
 from shared.contracts import events
 from shared.contracts.events import Evidence
+from shared.contracts.statement import JwsStatement
 from shared.errors import RefusedError, UnavailableError
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
@@ -87,6 +88,10 @@ class Ordering:
         """Verify once more, store the intent, then order."""
         approval = await self._verified(order)
         if approval is None:
+            return
+        denial = rules.overtaken_denial(order, approval, self.in_force.anchor, now=self.clock.now())
+        if denial is not None:
+            await self._return(order, (rules.denial_omitted(),), denial=denial)
             return
         resolved = approval.revision.revision.policy
         intermediate = self.in_force.policy.intermediates[resolved.signing_certificate].der
@@ -279,12 +284,16 @@ class Ordering:
         update: dict[str, object] = {"state": OrderState.FAILED, "findings": findings, "due": None}
         await self._store_and_announce(order, update, event, role="failed")
 
-    async def _return(self, order: Order, findings: tuple[Finding, ...]) -> None:
+    async def _return(self, order: Order, findings: tuple[Finding, ...], *, denial: JwsStatement | None = None) -> None:
         """The approval no longer holds, and nothing was ordered: the approvers must decide again."""
         for found in findings:
             self.metrics.refused(found.code)
         event = events.RequestReturned(
-            request_id=order.id, approval_group=_group(order), verdict=order.verdict, findings=findings
+            request_id=order.id,
+            approval_group=_group(order),
+            verdict=order.verdict,
+            findings=findings,
+            denial=denial,
         )
         update: dict[str, object] = {"findings": findings}
         await self._store_and_announce(

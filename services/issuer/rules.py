@@ -11,7 +11,8 @@ from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import check_issued
 from shared.evidence.in_force import PolicyInForce
-from shared.evidence.steps import DecisionKind, Issuance
+from shared.evidence.jws import payload_of
+from shared.evidence.steps import Decision, DecisionKind, Issuance
 from shared.evidence.verification import (
     VerifiedApproval,
     VerifiedDecision,
@@ -106,11 +107,40 @@ def check_join(
     """What the ledger has against an approval that holds by itself: findings, and the denial if it is one."""
     denial = standing_denial(known.denials, approval, anchor, now=now)
     if denial is not None:
-        text = "an approver denied this request, and the approval leaves that out"
-        return (finding("evidence.denial-omitted", text),), denial
+        return (denial_omitted(),), denial
     if approval.verdict_digest in known.voided:
         return (finding("evidence.verdict-returned", "this verdict was given back to approval before"),), None
     return (), None
+
+
+def overtaken_denial(order: Order, approval: VerifiedApproval, anchor: Anchor, *, now: datetime) -> JwsStatement | None:
+    """A denial from before the verdict that the issuer saw only after it had accepted the approval.
+
+    One from after the verdict comes too late: approval told its sender so.
+    """
+    before = [
+        statement
+        for statement in order.denials
+        if (denial := _denial(statement, anchor, now=now)) is not None and denial.signed_at < approval.verdict_signed_at
+    ]
+    return standing_denial(before, approval, anchor, now=now)
+
+
+def with_denial(order: Order, statement: JwsStatement) -> Order:
+    """The entry with this denial, which takes the place of an earlier one by the same approver."""
+    approver = _approver(statement)
+    others = (known for known in order.denials if _approver(known) != approver)
+    return order.model_copy(update={"denials": (*others, statement)})
+
+
+def _approver(statement: JwsStatement) -> IdentityName:
+    return Decision.read(payload_of(statement.jws), code="decision.invalid").approver
+
+
+def denial_omitted() -> Finding:
+    """The finding against an approval that leaves a denial out."""
+    text = "an approver denied this request, and the approval leaves that out"
+    return finding("evidence.denial-omitted", text)
 
 
 def given_back(order: Order, verdict: Digest | None) -> Order:
