@@ -108,5 +108,5 @@ async def test_a_crash_in_each_of_two_processes_one_after_the_other_is_survived_
             issuer.steps.crash_at = len(issuer.steps.passed) + 3 if crashes_left else None
             issuer.ordering = issuer.new_copy()
     assert len(issuer.ca.orders) == 1
-    assert case.happened() == ["ra.request.ordered.v1", "ra.certificate.issued.v1"]
+    assert case.happened() in (["ra.request.ordered.v1", "ra.certificate.issued.v1"], ["ra.certificate.issued.v1"])
     assert (await case.stored()).state is OrderState.ISSUED
