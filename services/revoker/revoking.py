@@ -113,7 +113,8 @@ class Revoking:
         """Publish what is not known to be published, then note that it is."""
         for outgoing in certificate.unpublished:
             await self.publish(outgoing)
-        await self.certificates.replace(certificate.model_copy(update={"unpublished": (), "due": None}))
+        due = certificate.due if certificate.state is CertificateState.REVOKING else None  # asked for again meanwhile
+        await self.certificates.replace(certificate.model_copy(update={"unpublished": (), "due": due}))
 
     async def _due_in(self, certificate: Certificate, wait: timedelta) -> Certificate:
         due = milliseconds((self.clock.now() + wait).timestamp())
