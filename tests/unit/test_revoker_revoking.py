@@ -25,7 +25,7 @@ from tests.fakes.lives import Life, begin
 from tests.world import NOW, signing_key
 
 AVAILABLE = {"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"}
-MOST_EFFECTS = 16
+MOST_EFFECTS = 26
 
 
 @dataclass
