@@ -130,11 +130,9 @@ def _certificates(
     findings: list[Finding] = []
     for name, signing in file.signing_certificates.items():
         where = f"signing_certificates.{name}"
-        try:
-            imported = parse_certificate(read_file(signing.certificate_file))
-            intermediate = parse_certificate(read_file(signing.intermediate_file))
-        except RefusedError as error:
-            findings += [finding(found.code, f"{where}: {found.message}") for found in error.findings]
+        imported = _certificate(f"{where}.certificate_file", signing.certificate_file, read_file, findings)
+        intermediate = _certificate(f"{where}.intermediate_file", signing.intermediate_file, read_file, findings)
+        if imported is None or intermediate is None:
             continue
         if not intermediate.is_ca:
             findings.append(finding("policy.not-a-ca", f"{where}.intermediate_file: this is no CA certificate"))
@@ -147,6 +145,14 @@ def _certificates(
             )
         pairs[name] = (imported, intermediate)
     return pairs, findings
+
+
+def _certificate(where: str, name: str, read_file: ReadFile, findings: list[Finding]) -> IssuedCertificate | None:
+    try:
+        return parse_certificate(read_file(name))
+    except RefusedError as error:
+        findings += [finding(found.code, f"{where}: {found.message}") for found in error.findings]
+        return None
 
 
 def _cross_check(file: PolicyFile) -> Iterator[Finding]:
