@@ -71,11 +71,15 @@ class Link:
         on_change(False)  # noqa: FBT003 - the callback's only argument is the state
 
     async def run(
-        self, subscriptions: Sequence[Subscription], handle: Callable[[Delivery], Awaitable[Settlement]]
+        self, wanted: Callable[[], Sequence[Subscription]], handle: Callable[[Delivery], Awaitable[Settlement]]
     ) -> None:
-        """Stay connected and consume until `stop`; every loss is followed by a new session."""
+        """Stay connected and consume until `stop`; every loss is followed by a new session.
+
+        `wanted` is asked for the subscriptions at the beginning of each session.
+        """
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
+            subscriptions = wanted()
             try:
                 await self._open(subscriptions, handle)
             except _LOST as error:
@@ -100,6 +104,10 @@ class Link:
                 lasted = asyncio.get_running_loop().time() - opened_at
                 pause = FIRST_PAUSE if lasted > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
                 await self._pause(pause)
+
+    def renew(self) -> None:
+        """Begin a new session, with the subscriptions that are wanted now."""
+        self._lost.set()
 
     async def stop(self, *, grace_seconds: float) -> None:
         """Stop consuming, let what is in flight finish within the grace period, and leave the rest unsettled."""
@@ -215,17 +223,23 @@ class Link:
         queue: str,
         handle: Callable[[Delivery], Awaitable[Settlement]],
     ) -> None:
-        settlement = await handle(
-            Delivery(
-                body=message.body,
-                sender=message.user_id,
-                queue=queue,
-                key=message.routing_key or "",
-                exchange=message.exchange or "",
-                message_id=message.message_id,
-                redelivered=bool(message.redelivered),
-            )
+        delivery = Delivery(
+            body=message.body,
+            sender=message.user_id,
+            queue=queue,
+            key=message.routing_key or "",
+            exchange=message.exchange or "",
+            message_id=message.message_id,
+            redelivered=bool(message.redelivered),
         )
+        try:
+            settlement = await handle(delivery)
+        except Exception:
+            # Not even its own failure could be dealt with: the broker counts, and parks it after so many deliveries.
+            log.exception("a message could not be settled; it will be delivered again", queue=queue)
+            with contextlib.suppress(*_LOST):
+                await message.reject(requeue=True)
+            return
         if settlement is Settlement.LEAVE:
             self._lost.set()  # the broker delivers it again to the next session
             return
