@@ -63,11 +63,12 @@ class Schedule(Generic[WorkT]):
         self._on_failure = on_failure
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._resting = 0
         self._left_over = False
 
     def offer(self, work: WorkT) -> None:
         """Take up this piece now, without looking for it, if there is room; else it is found when its turn comes."""
-        if len(self._tasks) < self._room:
+        if len(self._tasks) - self._resting < self._room:
             self._start(work)
         else:
             self._left_over = True
@@ -110,6 +111,9 @@ class Schedule(Generic[WorkT]):
 
     def _done(self, work_id: str) -> None:
         self._tasks.pop(work_id, None)
+        self._look_for_what_was_left()
+
+    def _look_for_what_was_left(self) -> None:
         if self._left_over:
             self._left_over = False
             self._wake.set()
@@ -117,8 +121,14 @@ class Schedule(Generic[WorkT]):
     async def _step(self, work: WorkT) -> None:
         async with self._slots:
             went_well = await self._try(work)
-        if not went_well:
-            await asyncio.sleep(POLL_SECONDS)  # it is still due: not at once again
+        if went_well:
+            return
+        self._resting += 1  # it is still due: not at once again, and not in the way of others
+        self._look_for_what_was_left()
+        try:
+            await asyncio.sleep(POLL_SECONDS)
+        finally:
+            self._resting -= 1
 
     async def _try(self, work: WorkT) -> bool:
         try:
