@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
 from shared.errors import RefusedError
+from shared.evidence.dual_control import Officer
 from shared.vocabulary.findings import finding
 from shared.vocabulary.model import mistakes
 
@@ -59,9 +60,12 @@ class HttpSettings(Settings):
 
 
 class PolicySettings(Settings):
-    """Where the policy is."""
+    """Where the policy is, and whose signatures make it count."""
 
     file: FilePath
+    """Its signatures are beside it, under the same name and `.signatures`."""
+    officers: Annotated[tuple[Officer, ...], Field(min_length=2)]
+    """The policy officers, each with the key pinned for them: two of them must have signed the policy."""
 
 
 class EvidenceSettings(Settings):

@@ -20,6 +20,7 @@ from shared.evidence.jws import SigningKey
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import Routes, Runtime
 from shared.mongo.database import Database
+from shared.mongo.store import MongoStore
 from shared.observability.http import ProbeServer, probes
 from shared.observability.logs import configure_logs
 from shared.observability.metrics import (
@@ -27,11 +28,12 @@ from shared.observability.metrics import (
     DependencyMetrics,
     EvidenceMetrics,
     MessageMetrics,
+    PolicyMetrics,
     new_registry,
     note_build,
 )
-from shared.policy.policy import read_policy
 from shared.rabbit.link import Link, Subscription
+from shared.signed_policy import PolicyKeeper, PolicyMemory, read_signed_policy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import finding
 
@@ -53,18 +55,15 @@ class Worker(Generic[SettingsT]):
         self.duty = duty
         self.settings = settings
         self.clock = SystemClock()
-        self.in_force = PolicyInForce(read_policy(settings.policy.file))
+        self.in_force = PolicyInForce(read_signed_policy(settings.policy, self.clock))
         self.key = self._evidence_key()
         self.registry = new_registry()
         self.messages = MessageMetrics(self.registry)
         self.evidence = EvidenceMetrics(self.registry)
         self._dependencies = DependencyMetrics(self.registry)
-        note_build(
-            self.registry,
-            duty=str(duty),
-            version=product_version(),
-            policy_digest=self.in_force.policy.digest,
-        )
+        self.policies = PolicyMetrics(self.registry)
+        self.policies.in_force(self.in_force.policy.digest, self.in_force.policy.serial)
+        note_build(self.registry, duty=str(duty), version=product_version())
         Secret(settings.broker.password_file).reveal()
         self.database = Database(
             settings.database, name=f"countersign-{duty}", count=DatabaseMetrics(self.registry).count
@@ -74,6 +73,17 @@ class Worker(Generic[SettingsT]):
             name=f"countersign-{duty}",
             on_published=self.messages.published,
             on_change=lambda up: self._dependencies.set("broker", up=up),
+        )
+
+    def keep_policy(self) -> PolicyKeeper:
+        """What keeps the policy in force up to date."""
+        return PolicyKeeper(
+            settings=self.settings.policy,
+            in_force=self.in_force,
+            memory=MongoStore(self.database, "policy", PolicyMemory),
+            metrics=self.policies,
+            clock=self.clock,
+            changed=self.link.renew,
         )
 
     def open_gate(self) -> Gate:
@@ -102,7 +112,8 @@ class Work:
     """What a duty does: the messages it handles and what it does by itself."""
 
     routes: Routes
-    subscriptions: Sequence[Subscription]
+    subscriptions: Callable[[], Sequence[Subscription]]
+    """What to consume under the policy in force."""
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     finish: Sequence[Callable[[float], Awaitable[None]]] = ()
     """At shutdown, with the grace period in seconds, before the servers are let go."""
@@ -165,6 +176,8 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    changed = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, changed.set)
     gate = worker.open_gate()
     work = wire(worker, gate)
     runtime = Runtime(
@@ -185,11 +198,20 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
         }
 
     server = ProbeServer(probes(worker.registry, readiness), worker.settings.http.host, worker.settings.http.port)
+    keeper = worker.keep_policy()
+
+    async def begin() -> None:
+        await _when_there(keeper.admit, gate)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(worker.link.run(work.subscriptions, runtime.handle), name="broker link")
+            group.create_task(_reload_on(changed, keeper, gate), name="policy")
+            for job in work.background:
+                group.create_task(_forever(job), name="background")
+
     tasks = [
         asyncio.create_task(server.serve(), name="probes"),
         asyncio.create_task(_keep_pinging(worker.database, gate), name="database ping"),
-        asyncio.create_task(worker.link.run(work.subscriptions, runtime.handle), name="broker link"),
-        *(asyncio.create_task(_forever(job), name="background") for job in work.background),
+        asyncio.create_task(begin(), name="work"),
     ]
     log.info("started", port=worker.settings.http.port, policy=worker.in_force.policy.digest)
     stop = asyncio.create_task(stopping.wait(), name="stop")
@@ -211,6 +233,25 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
 
 async def _forever(job: Callable[[], Awaitable[None]]) -> None:
     await job()
+
+
+async def _when_there(step: Callable[[], Awaitable[None]], gate: Gate) -> None:
+    """Take a step as soon as the database is there for it."""
+    while True:
+        await gate.passed()
+        try:
+            await step()
+        except UnavailableError as away:
+            gate.close(away)
+        else:
+            return
+
+
+async def _reload_on(changed: asyncio.Event, keeper: PolicyKeeper, gate: Gate) -> None:
+    while True:
+        await changed.wait()
+        changed.clear()
+        await _when_there(keeper.reload, gate)
 
 
 async def _keep_pinging(database: Database, gate: Gate) -> None:

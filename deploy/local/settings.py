@@ -1,7 +1,7 @@
 """What the stack's configuration files say, as plain values; relative paths are relative to the file's folder."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ class DutyFiles:
     """The files of one duty."""
 
     policy: Path
+    officers: Sequence[Document]
+    """The policy officers' names and public keys, to be pinned."""
     key: Path
     roots: Path
 
@@ -57,7 +59,7 @@ def duty_settings(
             "password_file": relative(database.secret_file),
         },
         "http": {"host": LOOPBACK, "port": port},
-        "policy": {"file": relative(files.policy)},
+        "policy": {"file": relative(files.policy), "officers": list(files.officers)},
         "evidence": {"key_file": relative(files.key)},
     }
     if ca is not None:

@@ -28,10 +28,13 @@ from deploy.local.policy import LocalCa, keyed_names, localized
 from deploy.local.ports import KeptPorts
 from deploy.local.process import Program, base_environment, wait_until
 from deploy.local.settings import Access, DutyFiles, duty_settings, profile
+from shared.clock import SystemClock
 from shared.evidence.anchor import Anchor
+from shared.evidence.dual_control import PolicySignatures, sign_policy, with_signature
 from shared.evidence.jws import SigningKey
 from shared.policy.policy import Policy, read_policy
 from shared.rabbit.topology import definitions
+from shared.signed_policy import signatures_file
 from shared.vocabulary.duties import Duty
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +43,8 @@ EXAMPLE_POLICY = ROOT / "deploy" / "policy" / "policy.toml"
 BROKER = "broker"
 DATABASE = "database"
 SANDBOX = "sandbox"
+OFFICERS = ("petra", "quentin")
+"""The stack's policy officers."""
 CA_ROLES: Mapping[Duty, str] = {Duty.ISSUER: "orders", Duty.REVOKER: "revoke-only"}
 """Which of the sandbox's API keys a duty is given."""
 
@@ -285,8 +290,31 @@ class Stack:
             intermediate_file="intermediate.pem",
         )
         keys = {name: self._public_key(name) for name in keyed_names(example)}
-        self.policy_file.write_text(_POLICY_HEADER + toml.dumps(localized(example, keys=keys, ca=ca)))
+        self._write_signed(localized(example, keys=keys, ca=ca))
         self._say(f"The policy has keys of this stack's own: {self.policy_file}")
+
+    def _write_signed(self, policy: Document) -> None:
+        """Write the policy with the signatures of two officers; a changed one gets the next serial."""
+        before = tomllib.loads(self.policy_file.read_text()) if self.policy_file.exists() else policy
+        changed = before | {"serial": 0} != policy | {"serial": 0}
+        serial = max(before["serial"] + changed, policy["serial"])
+        self.policy_file.write_text(_POLICY_HEADER + toml.dumps(policy | {"serial": serial}))
+        self.sign_policy(*OFFICERS)
+
+    def sign_policy(self, *officers: str) -> None:
+        """Sign the policy that is on disk as these officers, and as nobody else."""
+        policy, signatures = self.policy, PolicySignatures()
+        for officer in officers:
+            self._public_key(officer)
+            key = SigningKey.from_file(self.key_file(officer))
+            token = sign_policy(policy, key, at=SystemClock().now())
+            signatures = with_signature(signatures, policy, token, key=key.public)
+        signatures_file(self.policy_file).write_bytes(signatures.canonical())
+
+    def _officers(self) -> list[Document]:
+        return [
+            {"name": name, "key": {"kty": "OKP", "crv": "Ed25519", "x": self._public_key(name)}} for name in OFFICERS
+        ]
 
     def _public_key(self, owner: str) -> str:
         """The public half of a key that is made the first time."""
@@ -342,7 +370,12 @@ class Stack:
             broker=self._broker_access(str(duty)),
             database=Access(self.database.uri, self.databases[duty], self._database_password_file(duty)),
             ca=self._ca_access(duty),
-            files=DutyFiles(self.policy_file, self.key_file(str(duty)), self._sandbox_folder / "root.pem"),
+            files=DutyFiles(
+                policy=self.policy_file,
+                officers=self._officers(),
+                key=self.key_file(str(duty)),
+                roots=self._sandbox_folder / "root.pem",
+            ),
             overrides=self._overrides.get(duty, {}),
         )
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ def wire(worker: Worker[ApprovalSettings], _gate: Gate) -> Work:
             (commands.ListPending, ListPendingHandler(cases, in_force, clock)),
             (commands.ShowCase, ShowCaseHandler(cases, in_force, clock)),
         ),
-        subscriptions=[
+        subscriptions=lambda: [
             Subscription(events_queue(Duty.APPROVAL), prefetch),
             Subscription(commands_queue(Duty.APPROVAL), prefetch),
         ],

@@ -39,7 +39,7 @@ def wire(worker: Worker[IntakeSettings], _gate: Gate) -> Work:
             (commands.ExportEvidence, ExportEvidenceHandler(requests, in_force, clock)),
             *((contract.model, lifecycle) for contract in EVENTS if contract.duty is not Duty.INTAKE),
         ),
-        subscriptions=[
+        subscriptions=lambda: [
             Subscription(commands_queue(Duty.INTAKE), prefetch),
             Subscription(events_queue(Duty.INTAKE), prefetch),
             *(

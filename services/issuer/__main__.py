@@ -67,7 +67,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
             (commands.DenyRequest, DenialWitness(orders, in_force, clock)),
             (commands.DownloadCertificate, DownloadCertificateHandler(orders, in_force, clock)),
         ),
-        subscriptions=[
+        subscriptions=lambda: [
             Subscription(events_queue(Duty.ISSUER), settings.broker.prefetch),
             Subscription(commands_queue(Duty.ISSUER), settings.broker.prefetch),
         ],

@@ -60,7 +60,7 @@ def wire(worker: Worker[RevokerSettings], gate: Gate) -> Work:
                 RevokeCertificateHandler(certificates, in_force, clock, schedule.offer),
             ),
         ),
-        subscriptions=[
+        subscriptions=lambda: [
             Subscription(events_queue(Duty.REVOKER), settings.broker.prefetch),
             Subscription(commands_queue(Duty.REVOKER), settings.broker.prefetch),
         ],

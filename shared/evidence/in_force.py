@@ -8,5 +8,8 @@ class PolicyInForce:
     """Holds the policy that handlers decide by; it changes as a whole or not at all."""
 
     def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.anchor = Anchor.of(policy)
+        self.replace(policy)
+
+    def replace(self, policy: Policy) -> None:
+        """Decide by this policy from now on."""
+        self.policy, self.anchor = policy, Anchor.of(policy)

@@ -147,11 +147,28 @@ class EvidenceMetrics:
         self._refused.labels(code).inc()
 
 
-def note_build(registry: CollectorRegistry, *, duty: str, version: str, policy_digest: str) -> None:
-    """Say which build runs under which policy."""
-    Gauge(
-        "ra_build_info",
-        "This build, and the digest of the policy in force.",
-        ["duty", "version", "policy_digest"],
-        registry=registry,
-    ).labels(duty, version, policy_digest).set(1)
+class PolicyMetrics:
+    """The policy in force."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._info = Gauge(
+            "ra_policy_info",
+            "The policy in force, by its digest; the value is its serial.",
+            ["digest"],
+            registry=registry,
+        )
+        self._refused = Counter("ra_policy_refused", "Changed policies that were not taken up.", registry=registry)
+
+    def in_force(self, digest: str, serial: int) -> None:
+        """Another policy is in force."""
+        self._info.clear()
+        self._info.labels(digest).set(serial)
+
+    def refused(self) -> None:
+        """A changed policy was not taken up."""
+        self._refused.inc()
+
+
+def note_build(registry: CollectorRegistry, *, duty: str, version: str) -> None:
+    """Say which build runs."""
+    Gauge("ra_build_info", "This build.", ["duty", "version"], registry=registry).labels(duty, version).set(1)

@@ -71,11 +71,15 @@ class Link:
         on_change(False)  # noqa: FBT003 - the callback's only argument is the state
 
     async def run(
-        self, subscriptions: Sequence[Subscription], handle: Callable[[Delivery], Awaitable[Settlement]]
+        self, wanted: Callable[[], Sequence[Subscription]], handle: Callable[[Delivery], Awaitable[Settlement]]
     ) -> None:
-        """Stay connected and consume until `stop`; every loss is followed by a new session."""
+        """Stay connected and consume until `stop`; every loss is followed by a new session.
+
+        `wanted` is asked for the subscriptions at the beginning of each session.
+        """
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
+            subscriptions = wanted()
             try:
                 await self._open(subscriptions, handle)
             except _LOST as error:
@@ -100,6 +104,10 @@ class Link:
                 lasted = asyncio.get_running_loop().time() - opened_at
                 pause = FIRST_PAUSE if lasted > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
                 await self._pause(pause)
+
+    def renew(self) -> None:
+        """Begin a new session, with the subscriptions that are wanted now."""
+        self._lost.set()
 
     async def stop(self, *, grace_seconds: float) -> None:
         """Stop consuming, let what is in flight finish within the grace period, and leave the rest unsettled."""

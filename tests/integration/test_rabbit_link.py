@@ -175,7 +175,7 @@ async def start(site: Site) -> AsyncIterator[Start]:
         published: list[str] = []
         link = Link(settings, name="under test", on_published=published.append, on_change=changes.append)
         subscriptions = [Subscription(queue, prefetch) for queue in queues]
-        running = Running(link, asyncio.create_task(link.run(subscriptions, handle)), changes, published)
+        running = Running(link, asyncio.create_task(link.run(lambda: subscriptions, handle)), changes, published)
         started.append(running)
         return running
 
