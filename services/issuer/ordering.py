@@ -35,9 +35,6 @@ from shared.x509.certificate import parse_certificate
 
 log = structlog.get_logger()
 
-HELD_SECONDS = 30.0
-"""How long an order that cannot be placed now waits before it is looked at again."""
-
 
 @dataclass(frozen=True)
 class Pace:
@@ -47,6 +44,7 @@ class Pace:
     lookup_lag: timedelta
     """How long after an intent the CA's look-up may still miss its order."""
     poll: timedelta
+    """How long an order waits that the CA has not issued yet, or that can't be placed now."""
 
 
 @dataclass(frozen=True)
@@ -309,7 +307,7 @@ class Ordering:
 
     async def _hold(self, order: Order) -> None:
         """Try again later; nothing was ordered."""
-        due = milliseconds((self.clock.now() + timedelta(seconds=HELD_SECONDS)).timestamp())
+        due = milliseconds((self.clock.now() + self.pace.poll).timestamp())
         await self.orders.replace(order.model_copy(update={"due": due}))
 
     async def _store_and_announce(
