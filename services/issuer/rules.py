@@ -24,7 +24,7 @@ from shared.evidence.verification import (
 from shared.identifiers import following_id
 from shared.policy.fitness import check_request, last_day
 from shared.policy.resolution import resolve
-from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.names import Digest, IdentityName
 from shared.vocabulary.permissions import Permission
@@ -56,7 +56,7 @@ def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: dateti
             )
         )
     findings = check_request(parse_csr(revision.csr), current, expires_on=revision.expires_on, today=now.date())
-    if findings:
+    if refuses(findings):
         raise RefusedError.of(findings)
     return approval
 

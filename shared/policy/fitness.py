@@ -7,10 +7,13 @@ from datetime import date, timedelta
 from shared.policy.model import DnProfile, SubjectAltNameRules, Trust
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding, finding
+from shared.x509.calendar import check_public_eku, last_day_allowed
 from shared.x509.csr import VerifiedCsr
 from shared.x509.dns import check_dns_name, check_ip
 from shared.x509.keys import check_key
 from shared.x509.names import DistinguishedName, SubjectAltNames
+from shared.x509.public_names import check_public_suffix
+from shared.x509.weakness import check_weakness
 
 
 def certificate_names(csr: VerifiedCsr) -> SubjectAltNames:
@@ -24,10 +27,13 @@ def certificate_names(csr: VerifiedCsr) -> SubjectAltNames:
 def check_request(csr: VerifiedCsr, resolved: ResolvedPolicy, *, expires_on: date | None, today: date) -> list[Finding]:
     """Every reason why this request does not fit the policy that applies to it, at this date."""
     names = certificate_names(csr)
+    public = resolved.trust is Trust.PUBLIC
     return [
         *check_key(csr.key, frozenset(resolved.key_types)),
+        *check_weakness(csr.spki, blocklist=None),
         *check_subject(csr.subject, resolved.dn),
-        *check_names(names, resolved.extensions.subject_alternative_names, public=resolved.trust is Trust.PUBLIC),
+        *check_names(names, resolved.extensions.subject_alternative_names, public=public),
+        *(check_public_eku(resolved.extensions.extended_key_usage, today) if public else ()),
         *check_expiry(expires_on, resolved, today=today),
     ]
 
@@ -70,6 +76,7 @@ def check_names(names: SubjectAltNames, rules: SubjectAltNameRules, *, public: b
             yield finding("name.kind-not-allowed", f"the extension profile allows no {kind} names", value=value)
     for name in names.dns:
         yield from check_dns_name(name, public=public)
+        yield from check_public_suffix(name) if public else ()
         if rules.dns_suffixes and not any(
             name == suffix or name.endswith(f".{suffix}") for suffix in rules.dns_suffixes
         ):
@@ -91,12 +98,15 @@ def check_expiry(expires_on: date | None, resolved: ResolvedPolicy, *, today: da
     elif expires_on > last_day(resolved, today=today):
         yield finding(
             "validity.too-long",
-            f"{resolved.signing_certificate} issues for at most {resolved.max_validity_days} days, "
-            f"today until {last_day(resolved, today=today)}",
+            f"{resolved.signing_certificate} issues until {last_day(resolved, today=today)} at most, today",
             value=expires_on,
         )
 
 
 def last_day(resolved: ResolvedPolicy, *, today: date) -> date:
-    """The last day a certificate issued today may be valid on: the first day counts (BR 6.3.2)."""
-    return today + timedelta(days=resolved.max_validity_days - 1)
+    """The last day a certificate issued today may be valid on: the first day counts (BR 6.3.2).
+
+    For public trust the calendar of the CA/Browser Forum and of DigiCert has a say beside the policy.
+    """
+    by_policy = today + timedelta(days=resolved.max_validity_days - 1)
+    return min(by_policy, last_day_allowed(today)) if resolved.trust is Trust.PUBLIC else by_policy

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from shared.errors import RefusedError
 from shared.vocabulary.findings import finding
@@ -53,6 +54,13 @@ class VerifiedCsr:
     names: SubjectAltNames
     signature_hash: str | None
     requested_extensions: tuple[RequestedExtension, ...]
+
+    @property
+    def spki(self) -> bytes:
+        """The SubjectPublicKeyInfo, DER."""
+        return (
+            x509.load_der_x509_csr(self.der).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        )
 
     @property
     def pem(self) -> str:

@@ -1,0 +1,70 @@
+"""What does not fit the policy, the calendar or the rules of public trust is refused, with every reason."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from shared.policy.fitness import check_request, last_day
+from shared.policy.policy import Policy
+from shared.policy.resolution import ResolvedPolicy
+from shared.vocabulary.findings import refuses
+from shared.x509.csr import parse_csr
+from tests import world
+from tests.world import TODAY
+
+WEAK = Path(__file__).parents[1] / "vectors" / "x509" / "weak" / "fermat-close.csr"
+
+
+def _resolved(policy: Policy | None = None) -> ResolvedPolicy:
+    return world.revision_of(world.content(), policy or world.policy()).policy
+
+
+def _codes(csr: str, *, expires_on: date | None = None, today: date = TODAY, policy: Policy | None = None) -> set[str]:
+    found = check_request(parse_csr(csr), _resolved(policy), expires_on=expires_on, today=today)
+    return {each.code for each in found}
+
+
+def test_an_ordinary_request_fits() -> None:
+    assert _codes(world.make_csr("www.example.com", "example.com")) == set()
+
+
+def test_a_key_whose_primes_lie_close_together_is_refused() -> None:
+    assert "key.fermat-close" in _codes(WEAK.read_text())
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (("*.co.uk",), "name.wildcard-public-suffix"),
+        (("co.uk",), "name.public-suffix"),
+        (("printer.local",), "name.dns-internal"),
+        (("www.elsewhere.net",), "name.dns-outside"),
+    ],
+)
+def test_names_that_no_public_certificate_may_have_are_refused(names: tuple[str, ...], code: str) -> None:
+    assert code in _codes(world.make_csr(*names))
+
+
+@pytest.mark.parametrize(
+    ("issued_on", "days"),
+    [(date(2027, 3, 14), 199), (date(2027, 3, 15), 100), (date(2029, 3, 14), 100), (date(2029, 3, 15), 47)],
+)
+def test_the_calendar_of_public_trust_shortens_what_the_policy_allows(issued_on: date, days: int) -> None:
+    latest = issued_on + timedelta(days=days - 1)
+    assert last_day(_resolved(), today=issued_on) == latest
+    csr = world.make_csr()
+    assert _codes(csr, expires_on=latest, today=issued_on) == set()
+    assert _codes(csr, expires_on=latest + timedelta(days=1), today=issued_on) == {"validity.too-long"}
+
+
+def test_client_authentication_is_warned_of_while_the_ca_has_it_and_refused_afterwards() -> None:
+    text = world.policy_text().replace('["serverAuth"]', '["serverAuth", "clientAuth"]')
+    policy = world.policy(text)
+    csr = parse_csr(world.make_csr())
+    before = check_request(csr, _resolved(policy), expires_on=None, today=date(2027, 2, 28))
+    after = check_request(csr, _resolved(policy), expires_on=None, today=date(2027, 3, 1))
+    assert [found.code for found in before] == ["eku.client-auth-ends"]
+    assert not refuses(before)
+    assert [found.code for found in after] == ["eku.client-auth-ended"]
+    assert refuses(after)
