@@ -42,6 +42,7 @@ class FakeCa:
     clock: FixedClock
     orders: list[TakenOrder] = field(default_factory=list)
     steps: Steps = field(default_factory=Steps)
+    look_ups: int = 0
     slow: timedelta = timedelta(0)
     away: bool = False
     refuses: bool = False
@@ -75,6 +76,7 @@ class FakeCa:
 
     async def look_up(self, alternative_order_id: str) -> Sequence[PlacedOrder]:
         self._reach()
+        self.look_ups += 1
         self._go_on()
         now = self.clock.now()
         return [

@@ -1,5 +1,6 @@
 """An approval in the issuer's ledger."""
 
+import json
 from dataclasses import dataclass
 
 from services.issuer.model import Order
@@ -42,6 +43,11 @@ class Accepted:
         order = await self.issuer.orders.load(self.id)
         assert order is not None
         return order
+
+    def sequences(self) -> list[int]:
+        """The sequence numbers of these events."""
+        told = {message.id: message for message in lifecycle(self.issuer.publisher.published)}
+        return [int(json.loads(message.body)["sequence"]) for message in told.values() if self.id in message.body]
 
     def happened(self) -> list[str]:
         """The types of the lifecycle events about this request, each once, in their order."""

@@ -82,6 +82,7 @@ async def test_a_crash_at_any_effect_leaves_one_order_and_one_outcome(
     case = await story(tell, crash_at)
     assert len(case.issuer.ca.orders) == orders
     assert case.happened() == types
+    assert case.sequences() == [3, 4][: len(types)]
     bodies = {(message.id, message.body) for message in lifecycle(case.issuer.publisher.published)}
     assert len(bodies) == len(types), "a repetition is the same to the byte"
     order = await case.stored()

@@ -294,6 +294,17 @@ async def test_of_two_copies_that_take_up_the_same_entry_one_orders() -> None:
     assert case.happened() == ["ra.certificate.issued.v1"]
 
 
+async def test_of_two_copies_that_take_over_the_same_intent_one_asks_the_ca() -> None:
+    case = await accept()
+    case.issuer.ca.silent = True
+    await case.issuer.ordering.advance(await case.stored())
+    entry = await case.stored()
+    copies = (case.issuer.new_copy(), case.issuer.new_copy())
+    results = await asyncio.gather(*(copy.advance(entry) for copy in copies), return_exceptions=True)
+    assert [type(result) for result in results if result is not None] == [ConflictError]
+    assert case.issuer.ca.look_ups == 1
+
+
 async def test_events_that_could_not_be_published_are_published_later_and_before_anything_else() -> None:
     case = await accept()
     case.issuer.publisher.away = True
