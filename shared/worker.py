@@ -86,9 +86,9 @@ class Worker(Generic[SettingsT]):
             changed=self.link.renew,
         )
 
-    def open_gate(self) -> Gate:
-        """The database's gate; made on the running event loop."""
-        return Gate("database", self.database.ping, on_change=lambda up: self._dependencies.set("database", up=up))
+    def open_gate(self, name: str, probe: Callable[[], Awaitable[None]]) -> Gate:
+        """The gate of something that this duty depends on; made on the running event loop."""
+        return Gate(name, probe, on_change=lambda up: self._dependencies.set(name, up=up))
 
     def _evidence_key(self) -> SigningKey:
         path = self.settings.evidence.key_file
@@ -114,6 +114,8 @@ class Work:
     routes: Routes
     subscriptions: Callable[[], Sequence[Subscription]]
     """What to consume under the policy in force."""
+    gates: Sequence[Gate] = ()
+    """Of what the duty depends on beside broker and database."""
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     finish: Sequence[Callable[[float], Awaitable[None]]] = ()
     """At shutdown, with the grace period in seconds, before the servers are let go."""
@@ -165,7 +167,7 @@ def _arguments(duty: Duty) -> argparse.Namespace:
 
 
 async def _dry_run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gate], Work]) -> None:
-    gate = worker.open_gate()
+    gate = worker.open_gate("database", worker.database.ping)
     wire(worker, gate)
     await gate.aclose()
     await worker.database.close()
@@ -178,14 +180,14 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
         loop.add_signal_handler(number, stopping.set)
     changed = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, changed.set)
-    gate = worker.open_gate()
+    gate = worker.open_gate("database", worker.database.ping)
     work = wire(worker, gate)
     runtime = Runtime(
         worker.duty,
         work.routes,
         worker.link,
         is_identity=lambda name: worker.in_force.policy.identity(name) is not None,
-        gates=[gate],
+        gates=[gate, *work.gates],
         metrics=worker.messages,
         clock=worker.clock,
     )
@@ -194,6 +196,7 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
         return {
             "broker": worker.link.is_up,
             "database": gate.is_open,
+            **{other.name: other.is_open for other in work.gates},
             **{name: holds() for name, holds in work.conditions.items()},
         }
 
@@ -224,7 +227,8 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
     for task in (stop, *tasks):
         task.cancel()
     await asyncio.gather(stop, *tasks, return_exceptions=True)
-    await gate.aclose()
+    for opened in (gate, *work.gates):
+        await opened.aclose()
     await worker.database.close()
     for task in done - {stop}:
         task.result()  # a part of the process ended by itself: say why

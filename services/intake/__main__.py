@@ -1,5 +1,6 @@
 """Intake's composition root."""
 
+import contextlib
 import sys
 
 from services.intake.adapters.requests import MongoRequests
@@ -14,6 +15,8 @@ from services.intake.handlers import (
 )
 from shared.contracts import commands
 from shared.contracts.catalogue import EVENTS
+from shared.errors import UnavailableError
+from shared.lint.worker import LintWorker
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
 from shared.rabbit.link import Subscription
@@ -28,11 +31,12 @@ SUBMISSIONS_IN_HAND = 4
 def wire(worker: Worker[IntakeSettings], _gate: Gate) -> Work:
     """Put intake together."""
     requests = MongoRequests(worker.database)
+    linter = LintWorker()
     in_force, clock, prefetch = worker.in_force, worker.clock, worker.settings.broker.prefetch
     lifecycle = LifecycleHandler(requests, in_force, clock)
     return Work(
         routes=routes(
-            (commands.SubmitRequest, SubmitRequestHandler(requests, in_force, worker.key, clock)),
+            (commands.SubmitRequest, SubmitRequestHandler(requests, in_force, linter, worker.key, clock)),
             (commands.ShowOptions, ShowOptionsHandler(in_force, clock)),
             (commands.ShowStatus, ShowStatusHandler(requests, in_force, clock)),
             (commands.ListRequests, ListRequestsHandler(requests, clock)),
@@ -47,7 +51,16 @@ def wire(worker: Worker[IntakeSettings], _gate: Gate) -> Work:
                 for identity in submitters(in_force.policy)
             ),
         ],
+        gates=[worker.open_gate("linter", linter.probe)],
+        background=[lambda: _warm_up(linter)],
+        finish=[lambda _: linter.aclose()],
     )
+
+
+async def _warm_up(linter: LintWorker) -> None:
+    """Have the linter ready before the first request; if it is not to be had, the gate sees to it later."""
+    with contextlib.suppress(UnavailableError):
+        await linter.probe()
 
 
 if __name__ == "__main__":

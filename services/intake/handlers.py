@@ -1,10 +1,10 @@
 """Intake's handlers: one frozen dataclass for each message."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.intake import rules, story
 from services.intake.model import RequestRecord
-from services.intake.ports import RequestStore
+from services.intake.ports import Linter, RequestStore
 from shared.clock import Clock
 from shared.contracts import commands, events
 from shared.contracts.replies import EvidenceResult, RequestsResult, SubmitResult
@@ -27,7 +27,7 @@ from shared.messaging.messages import (
     publish_event,
     reply_ok,
 )
-from shared.vocabulary.findings import finding
+from shared.vocabulary.findings import finding, refuses
 from shared.vocabulary.names import IdentityName, RequestId
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
@@ -39,6 +39,7 @@ class SubmitRequestHandler:
 
     requests: RequestStore
     in_force: PolicyInForce
+    linter: Linter
     key: SigningKey
     clock: Clock
 
@@ -56,12 +57,27 @@ class SubmitRequestHandler:
             if stored is None:
                 raise
             return stored
-        screened = rules.screen(submission.content, policy, today=now.date())
+        screened = await self._linted(rules.screen(submission.content, policy, today=now.date()), submission)
         record, publish = self._recorded(message, submission, screened)
         if not await self.requests.insert(record.followed_by(message.id, *publish)):
             return await self._again(message, submission)
         _refuse_screened(record)
         return Outcome(publish=publish)
+
+    async def _linted(self, screened: rules.Screened, submission: VerifiedSubmission) -> rules.Screened:
+        """With what the linter says of the certificate that this would become, if it would become one."""
+        if screened.csr is None or screened.resolved is None or refuses(screened.findings):
+            return screened
+        issuer = self.in_force.policy.intermediates[screened.resolved.signing_certificate]
+        template = rules.template_of(
+            screened.csr,
+            screened.resolved,
+            issuer,
+            expires_on=submission.content.expires_on,
+            today=self.clock.now().date(),
+        )
+        found = await self.linter.lint(template, rules.LINT_KINDS[screened.resolved.trust])
+        return replace(screened, findings=(*screened.findings, *found))
 
     def _check_sender(self, message: Received[commands.SubmitRequest], submission: VerifiedSubmission) -> None:
         findings = [

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.intake.model import RequestRecord
+from shared.lint.kinds import LintKind
 from shared.messaging.aggregate import Store
+from shared.vocabulary.findings import Finding
 from shared.vocabulary.names import IdentityName, RequestId
 
 
@@ -18,5 +20,17 @@ class RequestStore(Store[RequestRecord], Protocol):
 
         Raises:
             UnavailableError: the database is away.
+        """
+        ...
+
+
+class Linter(Protocol):
+    """Judges certificates by the rules of their kind."""
+
+    async def lint(self, der: bytes, kind: LintKind) -> list[Finding]:
+        """Everything that is wrong with this certificate, or worth noting.
+
+        Raises:
+            UnavailableError: the linter is away.
         """
         ...

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from services.intake.model import Happening, RequestRecord
 from services.intake.story import history_of
@@ -16,14 +16,19 @@ from shared.contracts.replies import (
 from shared.errors import RefusedError
 from shared.evidence.steps import Revision
 from shared.evidence.verification import VerifiedSubmission
-from shared.policy.fitness import certificate_names, check_request
+from shared.lint.kinds import LintKind
+from shared.policy.fitness import certificate_names, check_request, last_day
+from shared.policy.model import Trust
 from shared.policy.policy import Policy
 from shared.policy.resolution import ResolvedPolicy, resolve
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.names import IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
+from shared.x509.certificate import IssuedCertificate
+from shared.x509.comparison import TrustKind
 from shared.x509.csr import VerifiedCsr, parse_csr
+from shared.x509.template import would_be_certificate
 
 NOTICED_STATES = frozenset(
     {State.DENIED, State.WITHDRAWN, State.ISSUED, State.FAILED, State.QUARANTINED, State.REVOKED}
@@ -88,6 +93,30 @@ def screen(content: RequestContent, policy: Policy, *, today: date) -> Screened:
     if csr is not None and resolved is not None:
         findings += check_request(csr, resolved, expires_on=content.expires_on, today=today)
     return Screened(tuple(findings), csr, resolved)
+
+
+LINT_KINDS = {Trust.PUBLIC: LintKind.PUBLIC_TLS, Trust.PRIVATE: LintKind.PRIVATE}
+
+
+def template_of(
+    csr: VerifiedCsr, resolved: ResolvedPolicy, issuer: IssuedCertificate, *, expires_on: date | None, today: date
+) -> bytes:
+    """The certificate that this would become if it were issued today, DER: good for linting and nothing else.
+
+    Raises:
+        RefusedError: no certificate can hold what is asked for.
+    """
+    latest = expires_on or last_day(resolved, today=today)
+    return would_be_certificate(
+        csr,
+        subject=csr.subject,
+        names=certificate_names(csr),
+        extended_key_usage=resolved.extensions.extended_key_usage,
+        issuer=issuer,
+        not_before=datetime(today.year, today.month, today.day, tzinfo=UTC),
+        not_after=datetime(latest.year, latest.month, latest.day, 23, 59, 59, tzinfo=UTC),
+        trust=TrustKind.PUBLIC if resolved.trust is Trust.PUBLIC else TrustKind.PRIVATE,
+    )
 
 
 def first_revision(

@@ -45,6 +45,7 @@ from tests import world
 from tests.fakes.authority import FakeCa, FakeRevocations
 from tests.fakes.broker import MemoryPublisher
 from tests.fakes.faults import Steps
+from tests.fakes.linter import MemoryLinter
 from tests.fakes.stores import MemoryCases, MemoryCertificates, MemoryOrders, MemoryRefusals, MemoryRequests
 from tests.world import FixedClock, shared_ca, signing_key
 
@@ -185,13 +186,14 @@ def read_reply(outgoing: Outgoing, result: type[Result] = Result) -> Reply[Any]:
 class Intake(InProcess):
     def __init__(self, policy_text: str | None = None) -> None:
         self.requests = MemoryRequests()
+        self.linter = MemoryLinter()
         super().__init__(Duty.INTAKE, policy_text)
 
     def routes(self) -> Routes:
         requests, in_force, clock = self.requests, self.in_force, self.clock
         lifecycle_handler = intake.LifecycleHandler(requests, in_force, clock)
         return routes(
-            (commands.SubmitRequest, intake.SubmitRequestHandler(requests, in_force, self.key, clock)),
+            (commands.SubmitRequest, intake.SubmitRequestHandler(requests, in_force, self.linter, self.key, clock)),
             (commands.ShowOptions, intake.ShowOptionsHandler(in_force, clock)),
             (commands.ShowStatus, intake.ShowStatusHandler(requests, in_force, clock)),
             (commands.ListRequests, intake.ListRequestsHandler(requests, clock)),

@@ -104,6 +104,7 @@ async def wired(duty: Duty, folder: Path) -> Work:
         evidence=EvidenceMetrics(registry),
         registry=registry,
         link=MemoryPublisher(),
+        open_gate=lambda name, probe: Gate(name, probe, on_change=lambda _: None),
     )
 
     async def probe() -> None:
