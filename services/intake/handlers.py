@@ -16,7 +16,9 @@ from shared.evidence.jws import SigningKey, Typ
 from shared.evidence.verification import (
     VerifiedSubmission,
     read_issuance,
+    read_revocation,
     verify_approval,
+    verify_decision,
     verify_submission,
 )
 from shared.messaging.messages import (
@@ -237,6 +239,12 @@ class LifecycleHandler:
             case events.CertificateIssued() | events.CertificateQuarantined() as event:
                 _, issuance = read_issuance(event.issuance, anchor, now=now)
                 proven = issuance.request_id
+            case events.RequestDenied() as event:
+                for statement in event.evidence.decisions:
+                    verify_decision(statement, anchor, now=now)
+                proven = event.request_id
+            case events.CertificateRevoked() as event:
+                proven = read_revocation(event.revocation, anchor, now=now).request_id
             case _:
                 return
         if proven != message.data.request_id:

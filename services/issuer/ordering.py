@@ -103,7 +103,7 @@ class Ordering:
 
     async def _verified(self, order: Order) -> VerifiedApproval | None:
         try:
-            return rules.verify_for_order(_evidence(order), self.in_force, now=self.clock.now())
+            return rules.verify_entry(order.id, _evidence(order), self.in_force, now=self.clock.now())
         except RefusedError as refused:
             await self._return(order, refused.findings)
             return None

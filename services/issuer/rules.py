@@ -26,7 +26,7 @@ from shared.policy.fitness import check_request, last_day
 from shared.policy.resolution import resolve
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.formats import DownloadFormat
-from shared.vocabulary.names import Digest, IdentityName
+from shared.vocabulary.names import Digest, IdentityName, RequestId
 from shared.vocabulary.permissions import Permission
 from shared.x509.certificate import verify_chain
 from shared.x509.csr import parse_csr
@@ -61,15 +61,27 @@ def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: dateti
     return approval
 
 
+def verify_entry(
+    request_id: RequestId, evidence: Evidence, in_force: PolicyInForce, *, now: datetime
+) -> VerifiedApproval:
+    """The approval of a ledger's entry, if it holds now and is really of this request.
+
+    Raises:
+        RefusedError: with every reason why nothing may be ordered.
+    """
+    approval = verify_for_order(evidence, in_force, now=now)
+    if approval.revision.revision.request_id != request_id:
+        raise RefusedError(finding("evidence.request-differs", "the evidence is about another request"))
+    return approval
+
+
 def approval_in(event: RequestApproved, in_force: PolicyInForce, *, sequence: int, now: datetime) -> VerifiedApproval:
     """The approval that an event carries, if it holds.
 
     Raises:
         RefusedError: with every reason why nothing may be ordered.
     """
-    approval = verify_for_order(event.evidence, in_force, now=now)
-    if approval.revision.revision.request_id != event.request_id:
-        raise RefusedError(finding("evidence.request-differs", "the event is about another request"))
+    approval = verify_entry(event.request_id, event.evidence, in_force, now=now)
     if approval.verdict.sequence != sequence:
         raise RefusedError(finding("evidence.sequence-differs", "the verdict belongs to another event", value=sequence))
     return approval

@@ -293,8 +293,17 @@ def verify_revocation(evidence: Evidence, issuance: Verified, anchor: Anchor, *,
     """
     if evidence.revocation is None:
         return None
-    signed = verify(evidence.revocation, Typ.REVOCATION, anchor.duties[Duty.REVOKER], now=now)
-    revocation = Revocation.read(signed.payload, code="evidence.revocation-invalid")
+    revocation = read_revocation(evidence.revocation, anchor, now=now)
     if revocation.issuance != issuance.digest:
         raise RefusedError(finding("evidence.revocation-differs", "another certificate was revoked"))
     return revocation
+
+
+def read_revocation(token: str, anchor: Anchor, *, now: datetime) -> Revocation:
+    """The revoker's signed word on what it revoked, on its own.
+
+    Raises:
+        RefusedError: the signature does not hold or the payload is malformed.
+    """
+    signed = verify(token, Typ.REVOCATION, anchor.duties[Duty.REVOKER], now=now)
+    return Revocation.read(signed.payload, code="evidence.revocation-invalid")

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
+import structlog
+from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError
 
 from shared.errors import ConflictError
 from shared.messaging.aggregate import Aggregate
 from shared.mongo.database import POLL, Database, translated
+
+log = structlog.get_logger()
 
 AggregateT = TypeVar("AggregateT", bound=Aggregate)
 
@@ -67,7 +71,16 @@ class MongoStore(Generic[AggregateT]):
                 sort=[(by, -1 if descending else 1)],
                 comment=comment,
             )
-            return [self._aggregate(document) async for document in cursor]
+            found = [self._readable(document) async for document in cursor]
+        return [aggregate for aggregate in found if aggregate is not None]
+
+    def _readable(self, document: dict[str, Any]) -> AggregateT | None:
+        """The aggregate, or nothing: one document that can't be read must not hold up all the others."""
+        try:
+            return self._aggregate(document)
+        except ValidationError as error:
+            log.error("unreadable document left out", collection=self._collection.name, mistakes=error.error_count())  # noqa: TRY400 - a trace would show its content
+            return None
 
     def _aggregate(self, document: dict[str, Any]) -> AggregateT:
         return self._model.model_validate({"id": document.pop("_id"), **document})

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.issuer.rules import standing_denial, verify_for_order
+from services.issuer.rules import standing_denial, verify_entry, verify_for_order
 from shared.contracts.events import Evidence
 from shared.contracts.statement import JwsStatement, UnsignedSubmission
 from shared.errors import RefusedError
@@ -210,3 +210,11 @@ def test_evidence_of_another_ca_does_not_verify_against_this_anchor() -> None:
 
 def _base64(pem: bytes) -> str:
     return "".join(pem.decode().splitlines()[1:-1])
+
+
+def test_the_evidence_of_one_request_does_not_order_under_the_entry_of_another() -> None:
+    mine, others = world.approved(), world.approved()
+    verify_entry(mine.revision.request_id, mine.evidence, world.in_force(), now=NOW)
+    with pytest.raises(RefusedError) as refused:
+        verify_entry(mine.revision.request_id, others.evidence, world.in_force(), now=NOW)
+    assert [found.code for found in refused.value.findings] == ["evidence.request-differs"]
