@@ -13,7 +13,7 @@ from pydantic import Field
 
 from shared.clock import Clock
 from shared.config import PolicySettings
-from shared.errors import RefusedError
+from shared.errors import ConflictError, RefusedError
 from shared.evidence.dual_control import (
     SIGNATURES_SUFFIX,
     PolicySignatures,
@@ -80,6 +80,8 @@ class PolicyKeeper:
     memory: Store[PolicyMemory]
     metrics: PolicyMetrics
     clock: Clock
+    check: Callable[[Policy], None]
+    """Refuses a policy under which this duty could not work."""
     changed: Callable[[], None]
 
     async def admit(self) -> None:
@@ -99,6 +101,7 @@ class PolicyKeeper:
         """
         try:
             policy = read_signed_policy(self.settings, self.clock)
+            self.check(policy)
             await self._remember(policy)
         except RefusedError as refused:
             self.metrics.refused()
@@ -122,4 +125,7 @@ class PolicyKeeper:
             return
         check_not_older(policy, serial=known.serial, digest=known.digest)
         if policy.serial > known.serial:
-            await self.memory.replace(newest.model_copy(update={"version": known.version}))
+            try:
+                await self.memory.replace(newest.model_copy(update={"version": known.version}))
+            except ConflictError:  # another copy of this duty was faster
+                await self._remember(policy)

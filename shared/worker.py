@@ -32,6 +32,7 @@ from shared.observability.metrics import (
     new_registry,
     note_build,
 )
+from shared.policy.policy import Policy
 from shared.rabbit.link import Link, Subscription
 from shared.signed_policy import PolicyKeeper, PolicyMemory, read_signed_policy
 from shared.vocabulary.duties import Duty
@@ -57,6 +58,7 @@ class Worker(Generic[SettingsT]):
         self.clock = SystemClock()
         self.in_force = PolicyInForce(read_signed_policy(settings.policy, self.clock))
         self.key = self._evidence_key()
+        self._check_key(self.in_force.policy)
         self.registry = new_registry()
         self.messages = MessageMetrics(self.registry)
         self.evidence = EvidenceMetrics(self.registry)
@@ -83,6 +85,7 @@ class Worker(Generic[SettingsT]):
             memory=MongoStore(self.database, "policy", PolicyMemory),
             metrics=self.policies,
             clock=self.clock,
+            check=self._check_key,
             changed=self.link.renew,
         )
 
@@ -93,18 +96,15 @@ class Worker(Generic[SettingsT]):
     def _evidence_key(self) -> SigningKey:
         path = self.settings.evidence.key_file
         try:
-            key = SigningKey.from_file(path)
+            return SigningKey.from_file(path)
         except (OSError, ValueError) as error:
             raise RefusedError(finding("config.evidence-key-unreadable", f"{path}: {error}")) from None
-        if key.public not in self.in_force.policy.duty_keys(self.duty):
-            raise RefusedError(
-                finding(
-                    "config.evidence-key-unknown",
-                    f"{path}: the policy does not name this key as one of {self.duty}'s",
-                    value=key.public.x,
-                )
-            )
-        return key
+
+    def _check_key(self, policy: Policy) -> None:
+        """Refuse a policy that does not name this duty's key: nobody would believe what the duty signs."""
+        if self.key.public not in policy.duty_keys(self.duty):
+            text = f"{self.settings.evidence.key_file}: the policy does not name this key as one of {self.duty}'s"
+            raise RefusedError(finding("config.evidence-key-unknown", text, value=self.key.public.x))
 
 
 @dataclass(frozen=True)
@@ -221,6 +221,7 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
     done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping")
     grace = worker.settings.grace_seconds
+    await worker.link.quiesce()
     for finish in work.finish:
         await finish(grace)
     await worker.link.stop(grace_seconds=grace)

@@ -277,6 +277,7 @@ class BrokerNode:
             "management.tcp.ip": LOOPBACK,
             "management.tcp.port": self.ports.management,
             "raft.wal_max_size_bytes": 67_108_864,
+            "max_message_size": 4_194_304,
             "collect_statistics_interval": _STATISTICS_MS,
             "load_definitions": self.directory / "definitions.json",
         }

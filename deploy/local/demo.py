@@ -94,6 +94,8 @@ class Actor:
 def main() -> int:
     """Run the demo; the exit status is 0 only if every step did what it says."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the stack is stopped
+    if (FOLDER / "stack").exists():
+        Stack(FOLDER / "stack").destroy()  # of a demo that was killed: nothing of it may be left running
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     story = Story(FOLDER / "story.txt")

@@ -13,6 +13,7 @@ from shared.errors import ConflictError, RefusedError
 from shared.evidence.file import EvidenceFile
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
+from shared.evidence.steps import DecisionKind
 from shared.evidence.verification import (
     VerifiedSubmission,
     read_issuance,
@@ -129,7 +130,8 @@ class SubmitRequestHandler:
         if stored is not None:
             return stored
         result = SubmitResult(request_id=known.id, state=known.state)
-        return Outcome(publish=(reply_ok(message, result, "This request is known already.", at=self.clock.now()),))
+        answer = reply_ok(message, result, "This request is known already.", at=self.clock.now())
+        return Outcome(publish=(*rules.waiting_event(known), answer))
 
 
 def _refuse_screened(record: RequestRecord) -> None:
@@ -240,9 +242,11 @@ class LifecycleHandler:
                 _, issuance = read_issuance(event.issuance, anchor, now=now)
                 proven = issuance.request_id
             case events.RequestDenied() as event:
-                for statement in event.evidence.decisions:
-                    verify_decision(statement, anchor, now=now)
-                proven = event.request_id
+                said = [verify_decision(each, anchor, now=now).decision for each in event.evidence.decisions]
+                denials = [each.request_id for each in said if each.decision is DecisionKind.DENY]
+                if not denials:
+                    raise RefusedError(finding("evidence.denial-missing", "nobody's denial comes with this"))
+                proven = denials[0]
             case events.CertificateRevoked() as event:
                 proven = read_revocation(event.revocation, anchor, now=now).request_id
             case _:

@@ -6,7 +6,9 @@ from datetime import UTC, date, datetime
 
 from services.intake.model import Happening, RequestRecord
 from services.intake.story import history_of
+from shared.contracts.catalogue import EVENT_OF
 from shared.contracts.content import RequestContent
+from shared.contracts.events import RequestAccepted
 from shared.contracts.replies import (
     OptionsResult,
     ProfileOption,
@@ -17,6 +19,7 @@ from shared.errors import RefusedError
 from shared.evidence.steps import Revision
 from shared.evidence.verification import VerifiedSubmission
 from shared.lint.kinds import LintKind
+from shared.messaging.messages import Outgoing
 from shared.policy.fitness import certificate_names, check_request, last_day
 from shared.policy.model import Trust
 from shared.policy.policy import Policy
@@ -188,6 +191,14 @@ def same_request(known: RequestRecord, submission: VerifiedSubmission, sender: I
     """
     if known.content != submission.digest or known.sender != sender:
         raise RefusedError(finding("request.id-reused", "this request id was used for another request", value=known.id))
+
+
+def waiting_event(record: RequestRecord) -> tuple[Outgoing, ...]:
+    """The event by which a request came to approval, while it waits there: once more does no harm, and may help."""
+    if record.state is not State.PENDING:
+        return ()
+    stored = (outgoing for outcome in record.outcomes.values() for outgoing in outcome.publish)
+    return tuple(outgoing for outgoing in stored if outgoing.type == EVENT_OF[RequestAccepted].name)
 
 
 def may_see(record: RequestRecord, identity: IdentityName, permission: Permission, policy: Policy) -> bool:

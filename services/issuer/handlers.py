@@ -26,7 +26,7 @@ from shared.x509.delivery import render
 
 OPEN_FOR_APPROVAL = frozenset({OrderState.WITNESSED, OrderState.RETURNED})
 """States in which an approval may be accepted into an entry that is there already."""
-OPEN_FOR_DENIAL = OPEN_FOR_APPROVAL | {OrderState.ACCEPTED}
+OPEN_FOR_DENIAL = OPEN_FOR_APPROVAL | {OrderState.ACCEPTED, OrderState.INTENT}
 """States in which a denial may still stop the order: until the intent is stored."""
 
 

@@ -68,7 +68,7 @@ def revoke(
     """The certificate with its revocation accepted; unchanged when that happened before.
 
     Raises:
-        RefusedError: `revocation.not-issued`, `revocation.reason-not-available`.
+        RefusedError: `revocation.not-issued`, `revocation.reason-not-available`, `revocation.reason-differs`.
     """
     if certificate is None or not _may_revoke(certificate, sender, policy):
         raise RefusedError(
@@ -78,8 +78,6 @@ def revoke(
                 value=command.request_id,
             )
         )
-    if certificate.state is not CertificateState.LIVE:
-        return certificate
     if command.reason not in AVAILABLE_REASONS:
         instead = ", ".join(AVAILABLE_REASONS)
         raise RefusedError(
@@ -89,6 +87,11 @@ def revoke(
                 value=command.reason,
             )
         )
+    if certificate.state is not CertificateState.LIVE:
+        if command.reason is not certificate.reason:
+            text = f"this certificate is being revoked, or is revoked, for another reason: {certificate.reason}"
+            raise RefusedError(finding("revocation.reason-differs", text, value=command.reason))
+        return certificate
     return certificate.model_copy(
         update={
             "state": CertificateState.REVOKING,

@@ -17,6 +17,7 @@ class Publisher(Protocol):
         Raises:
             UnavailableError: the broker is away, or did not confirm.
             UnroutableError: no queue takes this message.
+            NotTakenError: a queue that should take it refused it.
         """
         ...
 
@@ -27,6 +28,10 @@ class Publisher(Protocol):
             UnavailableError: the broker is away, or did not confirm.
         """
         ...
+
+
+class NotTakenError(Exception):
+    """The link is there, but a queue did not take the message, for example because it is full."""
 
 
 class UnroutableError(Exception):

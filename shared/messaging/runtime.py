@@ -32,7 +32,7 @@ from shared.messaging.messages import (
     reply_failed,
     reply_refused,
 )
-from shared.messaging.ports import Handler, Publisher, UnroutableError
+from shared.messaging.ports import Handler, NotTakenError, Publisher, UnroutableError
 from shared.observability.metrics import MessageMetrics
 from shared.observability.sampling import Sampler
 from shared.vocabulary.duties import Duty
@@ -131,7 +131,7 @@ class Runtime:
             return await self._park(delivery, message, route, reason="handler failed")
         try:
             settlement = await self._publish_all(outcome.publish)
-        except UnroutableError as error:
+        except (UnroutableError, NotTakenError) as error:
             return await self._park(delivery, message, route, reason=f"no queue takes what follows: {error}")
         if settlement is Settlement.ACKNOWLEDGE:
             self._metrics.handled(message.type, result)
@@ -172,9 +172,10 @@ class Runtime:
             except UnavailableError as away:
                 log.warning("not published; the message will be delivered again", type=message.type, reason=str(away))
                 return Settlement.LEAVE
-            except UnroutableError:
+            except (UnroutableError, NotTakenError) as error:
+                # An answer that its receiver's own queue refuses is the receiver's loss: the bounded inbox has it.
                 self._metrics.unroutable(message.exchange)
-                log.error("no queue takes this message", exchange=message.exchange, key=message.key)  # noqa: TRY400 - the trace says no more
+                log.error("not taken", exchange=message.exchange, key=message.key, reason=str(error))  # noqa: TRY400 - the trace says no more
                 if message.exchange != REPLIES:
                     raise
         return Settlement.ACKNOWLEDGE

@@ -65,9 +65,12 @@ class Schedule(Generic[WorkT]):
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._resting = 0
         self._left_over = False
+        self._closing = False
 
     def offer(self, work: WorkT) -> None:
         """Take up this piece now, without looking for it, if there is room; else it is found when its turn comes."""
+        if self._closing:
+            return
         if len(self._tasks) - self._resting < self._room:
             self._start(work)
         else:
@@ -84,6 +87,7 @@ class Schedule(Generic[WorkT]):
 
     async def finish(self, grace_seconds: float) -> None:
         """Let what is in hand finish within the grace period, then cancel it; every step is safe to repeat."""
+        self._closing = True
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=grace_seconds)
         for task in tuple(self._tasks.values()):

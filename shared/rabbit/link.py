@@ -19,7 +19,7 @@ from shared.config import BrokerSettings, Secret
 from shared.contracts.envelope import CONTENT_TYPE
 from shared.errors import RefusedError, UnavailableError
 from shared.messaging.messages import Delivery, Outgoing
-from shared.messaging.ports import UnroutableError
+from shared.messaging.ports import NotTakenError, UnroutableError
 from shared.messaging.runtime import Settlement
 from shared.rabbit.topology import EXCHANGES, PARKED_EXCHANGE
 
@@ -109,12 +109,17 @@ class Link:
         """Begin a new session, with the subscriptions that are wanted now."""
         self._lost.set()
 
-    async def stop(self, *, grace_seconds: float) -> None:
-        """Stop consuming, let what is in flight finish within the grace period, and leave the rest unsettled."""
+    async def quiesce(self) -> None:
+        """Take no more messages; what is in flight goes on, and can be published and settled."""
         self._stopping.set()
         for queue, tag in self._consumers:
             with contextlib.suppress(*_LOST):
                 await asyncio.wait_for(queue.cancel(tag), CLOSE_SECONDS)
+        self._consumers.clear()
+
+    async def stop(self, *, grace_seconds: float) -> None:
+        """Stop consuming, let what is in flight finish within the grace period, and leave the rest unsettled."""
+        await self.quiesce()
         if self._in_flight:
             await asyncio.wait(self._in_flight, timeout=grace_seconds)
         await self._close()
@@ -126,6 +131,7 @@ class Link:
         Raises:
             UnavailableError: the broker is away, refused, or did not confirm in time.
             UnroutableError: no queue takes this message.
+            NotTakenError: a queue refused it.
         """
         await self._publish(
             message.exchange, message.key, message.body.encode(), {"message_id": message.id, "type": message.type}
@@ -140,8 +146,8 @@ class Link:
         """
         try:
             await self._publish(PARKED_EXCHANGE, self._settings.user, body, {"headers": dict(headers)})
-        except UnroutableError as error:
-            raise UnavailableError("broker", "the parked queue is missing") from error
+        except (UnroutableError, NotTakenError) as error:
+            raise UnavailableError("broker", "the parked queue is missing or full") from error
 
     async def _publish(self, exchange: str, key: str, body: bytes, properties: dict[str, Any]) -> None:
         target = self._exchanges.get(exchange)
@@ -160,7 +166,7 @@ class Link:
         except PublishError:
             raise UnroutableError(f"{exchange} {key}") from None
         except DeliveryError as error:
-            raise UnavailableError("broker", f"not confirmed: {_text(error)}") from error
+            raise NotTakenError(f"{exchange} {key}: {_text(error)}") from None
         except _LOST as error:
             self._lost.set()
             raise UnavailableError("broker", _text(error)) from error

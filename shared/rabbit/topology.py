@@ -25,6 +25,9 @@ EXCHANGES = (COMMANDS_EXCHANGE, EVENTS_EXCHANGE, REPLIES_EXCHANGE, PARKED_EXCHAN
 
 DELIVERY_LIMIT = 100
 SUBMISSIONS_LIMIT = 2_000
+COMMANDS_LIMIT = 10_000
+QUEUE_BYTES = 256 * 1024 * 1024
+"""What a queue that identities fill may hold at most; whoever finds it full is told to slow down."""
 INBOX_LIMIT = 10_000
 INBOX_KEEPS_MS = 14 * 24 * 3600 * 1000
 NO_RIGHT = "^$"
@@ -158,8 +161,8 @@ def build(policy: Policy) -> Topology:
 
 def _duty_queues() -> Iterator[Queue]:
     for duty in Duty:
-        for name in (events_queue(duty), commands_queue(duty)):
-            yield Queue(name, _dead_lettering(duty))
+        yield Queue(events_queue(duty), _dead_lettering(duty))
+        yield Queue(commands_queue(duty), {**_dead_lettering(duty), **_bounds(COMMANDS_LIMIT)})
         yield Queue(parked_queue(duty), {"x-delivery-limit": DELIVERY_LIMIT})
 
 
@@ -173,13 +176,17 @@ def _dead_lettering(duty: Duty) -> dict[str, object]:
     }
 
 
+def _bounds(messages: int) -> dict[str, object]:
+    return {"x-max-length": messages, "x-max-length-bytes": QUEUE_BYTES}
+
+
 def _identity_queues(policy: Policy) -> Iterator[Queue]:
     for identity in submitters(policy):
-        yield Queue(submissions_queue(identity), {**_dead_lettering(Duty.INTAKE), "x-max-length": SUBMISSIONS_LIMIT})
+        yield Queue(submissions_queue(identity), {**_dead_lettering(Duty.INTAKE), **_bounds(SUBMISSIONS_LIMIT)})
     for identity in sorted(policy.file.identities):
         yield Queue(
             inbox_queue(identity),
-            {"x-max-length": INBOX_LIMIT, "x-overflow": "drop-head", "x-message-ttl": INBOX_KEEPS_MS},
+            {**_bounds(INBOX_LIMIT), "x-overflow": "drop-head", "x-message-ttl": INBOX_KEEPS_MS},
         )
 
 

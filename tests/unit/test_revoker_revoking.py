@@ -112,13 +112,15 @@ async def test_a_quarantined_certificate_can_be_revoked_and_says_so_meanwhile() 
     assert [message.type for message in case.happened()] == ["ra.certificate.revoked.v1"]
 
 
-async def test_a_repeated_revocation_keeps_the_first_reason_and_is_answered() -> None:
+async def test_a_repeated_revocation_is_answered_and_another_reason_is_refused() -> None:
     case = await issued()
     await case.revoke()
-    other = case.revocation(RevocationReason.KEY_COMPROMISE)
-    assert (await case.revoker.ask(other, by="olga")).result.reason == "superseded"  # type: ignore[union-attr]  # it has one
+    same, other = case.revocation(), case.revocation(RevocationReason.KEY_COMPROMISE)
+    assert (await case.revoker.ask(same, by="olga")).result.reason == "superseded"  # type: ignore[union-attr]  # it has one
+    assert await case.revoker.refused(other, by="olga") == ["revocation.reason-differs"]
     await case.revoker.work_off()
-    assert (await case.revoker.ask(other, by="olga")).result.state == "revoked"  # type: ignore[union-attr]  # it has one
+    assert (await case.revoker.ask(same, by="olga")).result.state == "revoked"  # type: ignore[union-attr]  # it has one
+    assert await case.revoker.refused(other, by="olga") == ["revocation.reason-differs"]
     await case.revoker.work_off()
     assert case.revoker.ca.calls == 1
 
