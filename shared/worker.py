@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import structlog
+from starlette.applications import Starlette
 
 from shared.clock import SystemClock
-from shared.config import DutySettings, Secret, read_settings
+from shared.config import DutySettings, HttpSettings, Secret, read_settings
 from shared.errors import RefusedError, UnavailableError
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey
@@ -147,9 +149,6 @@ def main(duty: Duty, settings_model: type[SettingsT], wire: Callable[[Worker[Set
         for found in error.findings:
             sys.stderr.write(f"{duty}: {found.code}: {found.message}\n")
         return 78  # EX_CONFIG of sysexits.h
-    except OSError as error:
-        sys.stderr.write(f"{duty}: {error}\n")
-        return 78
     return 0
 
 
@@ -200,7 +199,7 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
             **{name: holds() for name, holds in work.conditions.items()},
         }
 
-    server = ProbeServer(probes(worker.registry, readiness), worker.settings.http.host, worker.settings.http.port)
+    server = _probe_server(worker.settings.http, probes(worker.registry, readiness))
     keeper = worker.keep_policy()
 
     async def begin() -> None:
@@ -234,6 +233,14 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
     for task in done - {stop}:
         task.result()  # a part of the process ended by itself: say why
     log.info("stopped")
+
+
+def _probe_server(settings: HttpSettings, app: Starlette) -> ProbeServer:
+    try:
+        return ProbeServer(app, settings.host, settings.port)
+    except OSError as error:
+        where = f"http: {settings.host}:{settings.port}"
+        raise RefusedError(finding("config.port-unusable", f"{where}: {os.strerror(error.errno or 0)}")) from None
 
 
 async def _forever(job: Callable[[], Awaitable[None]]) -> None:

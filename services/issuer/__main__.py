@@ -10,13 +10,11 @@ from services.issuer.config import IssuerSettings
 from services.issuer.fit import FitChecks
 from services.issuer.handlers import DenialWitness, DownloadCertificateHandler, RequestApprovedHandler
 from services.issuer.ordering import Ordering, Pace
-from shared.config import Secret
 from shared.contracts import commands, events
-from shared.digicert.client import DigiCertClient
+from shared.digicert.opening import open_client
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
 from shared.messaging.schedule import Schedule
-from shared.observability.metrics import CaMetrics
 from shared.rabbit.link import Subscription
 from shared.rabbit.topology import commands_queue, events_queue
 from shared.vocabulary.duties import Duty
@@ -27,13 +25,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
     """Put the issuer together."""
     settings, in_force, clock = worker.settings, worker.in_force, worker.clock
     orders, refusals = MongoOrders(worker.database), MongoRefusals(worker.database)
-    client = DigiCertClient(
-        base_url=settings.ca.url,
-        api_key=Secret(settings.ca.api_key_file).reveal,
-        timeout=settings.ca.timeout_seconds,
-        max_concurrency=settings.ca.concurrency,
-        observe=CaMetrics(worker.registry).count,
-    )
+    client = open_client(settings.ca, worker.registry)
     ca = DigiCertAuthority(client)
     ordering = Ordering(
         orders=orders,

@@ -8,13 +8,11 @@ from services.revoker.adapters.digicert import DigiCertRevocation
 from services.revoker.config import RevokerSettings
 from services.revoker.handlers import CertificateIssuedHandler, RevokeCertificateHandler
 from services.revoker.revoking import Revoking
-from shared.config import Secret
 from shared.contracts import commands, events
-from shared.digicert.client import DigiCertClient
+from shared.digicert.opening import open_client
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
 from shared.messaging.schedule import Schedule
-from shared.observability.metrics import CaMetrics
 from shared.rabbit.link import Subscription
 from shared.rabbit.topology import commands_queue, events_queue
 from shared.vocabulary.duties import Duty
@@ -25,13 +23,7 @@ def wire(worker: Worker[RevokerSettings], gate: Gate) -> Work:
     """Put the revoker together."""
     settings, in_force, clock = worker.settings, worker.in_force, worker.clock
     certificates = MongoCertificates(worker.database)
-    client = DigiCertClient(
-        base_url=settings.ca.url,
-        api_key=Secret(settings.ca.api_key_file).reveal,
-        timeout=settings.ca.timeout_seconds,
-        max_concurrency=settings.ca.concurrency,
-        observe=CaMetrics(worker.registry).count,
-    )
+    client = open_client(settings.ca, worker.registry)
     revoking = Revoking(
         certificates=certificates,
         ca=DigiCertRevocation(client),

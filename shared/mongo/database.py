@@ -8,7 +8,9 @@ from typing import Any
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo.errors import (
     AutoReconnect,
+    ConfigurationError,
     ConnectionFailure,
+    InvalidName,
     NetworkTimeout,
     OperationFailure,
     PyMongoError,
@@ -18,7 +20,8 @@ from pymongo.errors import (
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from shared.config import DatabaseSettings, Secret
-from shared.errors import UnavailableError
+from shared.errors import RefusedError, UnavailableError
+from shared.vocabulary.findings import finding
 
 POOL_SIZE = 20
 SELECTION_MS = 2_000
@@ -59,26 +62,30 @@ class Database:
         """Connects when first used. `count` is told `read`, `poll` or `write` for each command sent.
 
         Raises:
-            RefusedError: the password's file can't be read.
+            RefusedError: `config.secret-unreadable` or `config.database-uri`.
         """
-        self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
-            settings.uri,
-            username=settings.user,
-            password=Secret(settings.password_file).reveal(),
-            authSource=settings.name,
-            appname=name,
-            tz_aware=True,
-            retryWrites=False,
-            retryReads=False,
-            w="majority",
-            journal=True,
-            maxPoolSize=POOL_SIZE,
-            serverSelectionTimeoutMS=SELECTION_MS,
-            connectTimeoutMS=SELECTION_MS,
-            socketTimeoutMS=SOCKET_MS,
-            event_listeners=[_Counter(count)],
-        )
-        self.handle: AsyncIOMotorDatabase[dict[str, Any]] = self._client[settings.name]
+        password = Secret(settings.password_file).reveal()
+        try:
+            self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
+                settings.uri,
+                username=settings.user,
+                password=password,
+                authSource=settings.name,
+                appname=name,
+                tz_aware=True,
+                retryWrites=False,
+                retryReads=False,
+                w="majority",
+                journal=True,
+                maxPoolSize=POOL_SIZE,
+                serverSelectionTimeoutMS=SELECTION_MS,
+                connectTimeoutMS=SELECTION_MS,
+                socketTimeoutMS=SOCKET_MS,
+                event_listeners=[_Counter(count)],
+            )
+            self.handle: AsyncIOMotorDatabase[dict[str, Any]] = self._client[settings.name]
+        except (ConfigurationError, InvalidName, ValueError) as error:
+            raise RefusedError(finding("config.database-uri", f"database.uri or name: {error}")) from None
 
     async def ping(self) -> None:
         """Return when the database answers.
