@@ -9,6 +9,7 @@ import pytest
 
 from deploy.local.broker import BrokerNode
 from deploy.local.database import DatabaseServer
+from deploy.local.files import write_secret
 from deploy.local.process import ProcessIdentity
 from deploy.local.stack import Stack
 from shared.client.client import RaClient
@@ -241,3 +242,27 @@ async def test_a_ca_that_is_away_when_the_last_approval_comes_gets_one_order_whe
         assert all(process.is_ready() for process in stack.duties.values()), "the CA is nobody's condition for work"
         await asyncio.to_thread(stack.start_sandbox)
         await reach(people, asked.request_id, State.ISSUED)
+
+
+async def test_an_api_key_that_is_missing_for_a_while_costs_nothing_but_the_time(stack: Stack, people: People) -> None:
+    asked = world.content()
+    key = stack.directory / "secrets" / f"{Duty.ISSUER}.digicert"
+    good = key.read_text()
+    async with survived(stack, [asked]):
+        await submitted(people, asked)
+        key.unlink()
+        before = _failed_calls(stack)
+        await approve(people, asked.request_id)
+
+        async def tried() -> bool:
+            return _failed_calls(stack) > before
+
+        await eventually(tried, "the issuer has not missed its key")
+        write_secret(key, good)
+        await reach(people, asked.request_id, State.ISSUED)
+
+
+def _failed_calls(stack: Stack) -> float:
+    """How many calls of the CA the issuer counts that were not answered well."""
+    found, name, issuer = counters(stack), "ra_ca_calls_total", [Duty.ISSUER]
+    return total(found, name, duties=issuer) - total(found, name, duties=issuer, labels={"result": "ok"})
