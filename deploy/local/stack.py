@@ -298,8 +298,11 @@ class Stack:
         before = tomllib.loads(self.policy_file.read_text()) if self.policy_file.exists() else policy
         changed = before | {"serial": 0} != policy | {"serial": 0}
         serial = max(before["serial"] + changed, policy["serial"])
-        self.policy_file.write_text(_POLICY_HEADER + toml.dumps(policy | {"serial": serial}))
-        self.sign_policy(*OFFICERS)
+        text = _POLICY_HEADER + toml.dumps(policy | {"serial": serial})
+        signed = signatures_file(self.policy_file).exists()
+        if not signed or self.policy_file.read_text() != text:
+            self.policy_file.write_text(text)
+            self.sign_policy(*OFFICERS)
 
     def sign_policy(self, *officers: str) -> None:
         """Sign the policy that is on disk as these officers, and as nobody else."""
