@@ -82,12 +82,13 @@ QUEUES: dict[Duty, set[str]] = {
 
 async def wired(duty: Duty, folder: Path) -> Work:
     """The duty as its own composition root puts it together, over no servers at all."""
-    roots = folder / "roots.pem"
+    roots, key = folder / "roots.pem", folder / "key"
     roots.write_bytes(pem(shared_ca().root))
+    key.write_text("a key that no CA knows")
     registry = CollectorRegistry()
     ca = SimpleNamespace(
         url="http://127.0.0.1:1",
-        api_key_file=folder / "key",
+        api_key_file=key,
         roots_file=roots,
         timeout_seconds=30.0,
         lookup_lag_seconds=30.0,
