@@ -8,7 +8,8 @@ from pathlib import Path
 
 import uvicorn
 
-from tests.sandbox.app import Sandbox, build_app
+from tests.sandbox.account import Sandbox
+from tests.sandbox.app import build_app
 from tests.sandbox.authority import write_atomically
 from tests.sandbox.catalogue import (
     CONTAINER_ID,

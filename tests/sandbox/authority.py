@@ -1,4 +1,4 @@
-"""The throw-away CA: a root, a public and a private intermediate, and real certificates."""
+"""The throw-away CA: roots, a public and a private intermediate, and real certificates."""
 
 import os
 import secrets
@@ -48,6 +48,7 @@ class Leaf:
     signature_hash: str = "sha256"
     client_auth: bool = False
     organization_units: tuple[str, ...] = ()
+    organization_name: str = ORGANIZATION.name
     mutations: frozenset[Mutation] = field(default_factory=frozenset)
 
 
@@ -58,7 +59,8 @@ class Authority:
         """Load the CA from the folder, or make one there.
 
         Args:
-            folder: holds `root.pem`, `intermediate.pem`, `private-intermediate.pem`, and the key beside each.
+            folder: holds `root.pem`, `intermediate.pem`, `private-intermediate.pem`, and the key beside each; and,
+                once a chain was asked for that needs them, the older roots.
         """
         self._folder = folder
         self.root = self._load("root") or self._make("root", "Sandbox Global Root G1", None)
@@ -69,14 +71,37 @@ class Authority:
             or self._make("private-intermediate", "Sandbox Private TLS CA1", self.root),
         }
 
-    def issue(self, leaf: Leaf) -> list[x509.Certificate]:
-        """Sign a certificate; the chain, leaf first and root last."""
+    def issue(self, leaf: Leaf, chain_length: int = 3) -> list[x509.Certificate]:
+        """Sign a certificate; the chain, leaf first, of 2 to 5 certificates.
+
+        2 end with the intermediate and 3 with the root. In 4 and 5 an older root has signed the root's key, and a
+        still older one that root's.
+        """
         mutated = _mutated(leaf)
         if Mutation.FOREIGN_ISSUER in leaf.mutations:
             intermediate, root = self._foreign
             return [_signed(mutated, intermediate), intermediate.certificate, root.certificate]
-        issuer = self.issuers[leaf.ca_cert_id]
-        return [_signed(mutated, issuer), issuer.certificate, self.root.certificate]
+        others = [ca for ca in self.issuers if ca != leaf.ca_cert_id]
+        issuer = self.issuers[others[0] if Mutation.OTHER_INTERMEDIATE in leaf.mutations else leaf.ca_cert_id]
+        return [_signed(mutated, issuer), issuer.certificate, *self._above(chain_length - 2)]
+
+    def _above(self, count: int) -> list[x509.Certificate]:
+        """So many certificates above an intermediate, the last of them a root, if any."""
+        if count <= 1:
+            return [self.root.certificate][:count]
+        older = self._older_root
+        if count == 2:
+            return [_cross_signed(self.root, older), older.certificate]
+        oldest = self._oldest_root
+        return [_cross_signed(self.root, older), _cross_signed(older, oldest), oldest.certificate]
+
+    @cached_property
+    def _older_root(self) -> Issuer:
+        return self._load("older-root") or self._make("older-root", "Sandbox Root CA", None)
+
+    @cached_property
+    def _oldest_root(self) -> Issuer:
+        return self._load("oldest-root") or self._make("oldest-root", "Sandbox Assured ID Root", None)
 
     @cached_property
     def _foreign(self) -> tuple[Issuer, Issuer]:
@@ -139,29 +164,47 @@ def _new_issuer(common_name: str, parent: Issuer | None) -> Issuer:
             x509.NameAttribute(NameOID.COMMON_NAME, common_name),
         ]
     )
+    if parent is None:
+        return Issuer(_ca_builder(name, key.public_key(), name, None).sign(key, hashes.SHA256()), key)
+    return Issuer(_subordinate(name, key.public_key(), parent, path_length=0), key)
+
+
+def _cross_signed(root: Issuer, older: Issuer) -> x509.Certificate:
+    """The root's name and key in a certificate of an older root."""
+    return _subordinate(root.certificate.subject, root.key.public_key(), older, path_length=None)
+
+
+def _subordinate(
+    name: x509.Name, key: rsa.RSAPublicKey, parent: Issuer, *, path_length: int | None
+) -> x509.Certificate:
+    builder = _ca_builder(name, key, parent.certificate.subject, path_length)
+    return builder.add_extension(_authority_key(parent), critical=False).sign(parent.key, hashes.SHA256())
+
+
+def _ca_builder(
+    name: x509.Name, key: rsa.RSAPublicKey, issuer: x509.Name, path_length: int | None
+) -> x509.CertificateBuilder:
     today = datetime.combine(datetime.now(UTC).date(), time.min, UTC)
-    years = 20 if parent is None else 10
-    builder = (
+    years = 20 if name == issuer else 10
+    return (
         x509.CertificateBuilder()
         .subject_name(name)
-        .issuer_name(parent.certificate.subject if parent else name)
-        .public_key(key.public_key())
+        .issuer_name(issuer)
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(today - timedelta(days=400))
         .not_valid_after(today + timedelta(days=365 * years))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if parent else None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(_key_usage(ca=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
-    if parent is not None:
-        builder = builder.add_extension(_authority_key(parent), critical=False)
-    signer = parent.key if parent else key
-    return Issuer(builder.sign(signer, hashes.SHA256()), key)
 
 
 def _mutated(leaf: Leaf) -> Leaf:
     """The leaf with the errors that were asked for."""
     names, public_key, last_day = leaf.names, leaf.public_key, leaf.last_day
+    if Mutation.MISSING_NAME in leaf.mutations:
+        names = names[:-1] or names
     if Mutation.ADDED_NAME in leaf.mutations:
         names = (*names, INTRUDER)
     if Mutation.ADD_WWW in leaf.mutations:
@@ -170,7 +213,10 @@ def _mutated(leaf: Leaf) -> Leaf:
         public_key = ec.generate_private_key(ec.SECP256R1()).public_key()
     if Mutation.LONGER_VALIDITY in leaf.mutations:
         last_day += timedelta(days=EXTRA_DAYS)
-    return replace(leaf, names=names, public_key=public_key, last_day=last_day)
+    if Mutation.SHORTER_VALIDITY in leaf.mutations:
+        last_day -= timedelta(days=1)
+    client_auth = leaf.client_auth or Mutation.ADDED_USAGE in leaf.mutations
+    return replace(leaf, names=names, public_key=public_key, last_day=last_day, client_auth=client_auth)
 
 
 def _signed(leaf: Leaf, issuer: Issuer) -> x509.Certificate:
@@ -199,7 +245,15 @@ def _signed(leaf: Leaf, issuer: Issuer) -> x509.Certificate:
     if leaf.ca_cert_id == PUBLIC_CA_CERT_ID:
         policy = x509.PolicyInformation(_ORGANIZATION_VALIDATED, None)
         builder = builder.add_extension(x509.CertificatePolicies([policy]), critical=False)
-    return builder.sign(issuer.key, HASHES[leaf.signature_hash])
+    certificate = builder.sign(issuer.key, HASHES[leaf.signature_hash])
+    return _broken(certificate) if Mutation.BROKEN_SIGNATURE in leaf.mutations else certificate
+
+
+def _broken(certificate: x509.Certificate) -> x509.Certificate:
+    """The certificate with a signature that does not fit: its last octet ends the DER."""
+    der = bytearray(certificate.public_bytes(serialization.Encoding.DER))
+    der[-1] ^= 1
+    return x509.load_der_x509_certificate(bytes(der))
 
 
 def _subject(leaf: Leaf) -> x509.Name:
@@ -208,7 +262,7 @@ def _subject(leaf: Leaf) -> x509.Name:
             x509.NameAttribute(NameOID.COUNTRY_NAME, ORGANIZATION.country),
             x509.NameAttribute(NameOID.STATE_OR_PROVINCE_NAME, ORGANIZATION.state),
             x509.NameAttribute(NameOID.LOCALITY_NAME, ORGANIZATION.city),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION.name),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, leaf.organization_name),
             *(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit) for unit in leaf.organization_units),
             x509.NameAttribute(NameOID.COMMON_NAME, leaf.common_name),
         ]

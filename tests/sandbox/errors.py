@@ -1,4 +1,6 @@
-"""The errors of the API, in the documented shape and with documented codes only."""
+"""The errors of the API, in the documented shape and with codes that are documented or were seen."""
+
+from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
@@ -10,8 +12,12 @@ class ApiError(Exception):
         self.code = code
         self.message = message
 
-    def response(self) -> JSONResponse:
-        return JSONResponse({"errors": [{"code": self.code, "message": self.message}]}, self.status)
+    def response(self, headers: Mapping[str, str] | None = None) -> JSONResponse:
+        return JSONResponse(error_body(self.code, self.message), self.status, headers=headers)
+
+
+def error_body(code: str, message: str) -> dict[str, object]:
+    return {"errors": [{"code": code, "message": message}]}
 
 
 def not_found(what: str | None = None) -> ApiError:
@@ -41,6 +47,10 @@ def missing_permission() -> ApiError:
 
 def invalid_key() -> ApiError:
     return ApiError(403, "access_denied|access_denied_invalid_key", "The API key is not valid.")
+
+
+def invalid_approver() -> ApiError:
+    return ApiError(403, "access_denied|invalid_approver", "This API key may not approve this request.")
 
 
 def too_many_requests() -> ApiError:

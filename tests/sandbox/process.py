@@ -28,7 +28,7 @@ class SandboxInfo(TypedDict):
     base_url: str
     admin_url: str
     api_keys: dict[str, str]
-    """The values by role: admin, orders, view-only, revoke-only."""
+    """The values by role: admin, orders, requests, view-only, revoke-only."""
     api_keys_by_name: dict[str, str]
     organization_id: int
     container_id: int
@@ -79,6 +79,14 @@ class SandboxProcess:
     def reject(self, order_id: int) -> None:
         """Reject an open order."""
         self._admin("POST", f"/orders/{order_id}/reject")
+
+    def set_status(self, order_id: int, status: str) -> None:
+        """Give an order this status, whether or not it could come to have it."""
+        self._admin("POST", f"/orders/{order_id}/status", {"status": status})
+
+    def advance(self, seconds: float) -> None:
+        """Set the sandbox's clock ahead; only a restart sets it back."""
+        self._admin("POST", "/clock", {"seconds": seconds})
 
     def stop(self) -> None:
         """End the process in good order, or by force if that takes too long."""

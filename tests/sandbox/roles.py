@@ -10,10 +10,13 @@ class Role(StrEnum):
     """An administrator's unrestricted key."""
     ORDERS = "orders"
     """DigiCert's role 100 on a manager's key: orders and revokes; its revocations need approval."""
+    REQUESTS = "requests"
+    """A limited user's key: its orders and revocations wait for somebody else's approval."""
     VIEW_ONLY = "view-only"
     """DigiCert's role 102: GET and nothing else."""
     REVOKE_ONLY = "revoke-only"
-    """An administrator's key confined to revocation, so that revoking does not wait for anyone."""
+    """An administrator's key confined to revocation, so that revoking does not wait for anyone. DigiCert has no such
+    restriction of a key; it stands for what the revoker's key is meant to be used for."""
 
 
 class Power(StrEnum):
@@ -28,6 +31,7 @@ class Power(StrEnum):
 POWERS = {
     Role.ADMIN: frozenset(Power),
     Role.ORDERS: frozenset({Power.READ, Power.ORDER, Power.REVOKE, Power.APPROVE_ORDER}),
+    Role.REQUESTS: frozenset({Power.READ, Power.ORDER, Power.REVOKE}),
     Role.VIEW_ONLY: frozenset({Power.READ}),
     Role.REVOKE_ONLY: frozenset({Power.READ, Power.REVOKE, Power.SKIP_REVOCATION_APPROVAL, Power.APPROVE_REVOCATION}),
 }

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import BaseModel, Field, ValidationError
 
 from tests.sandbox.authority import Leaf, PublicKey
-from tests.sandbox.catalogue import CONTAINER_ID, ORGANIZATION_ID, PRODUCTS, ProductEntry
+from tests.sandbox.catalogue import CONTAINER_ID, ORGANIZATION, ORGANIZATION_ID, PRODUCTS, ProductEntry
 from tests.sandbox.errors import ApiError, bad_csr, invalid_value, not_found, required
 from tests.sandbox.knobs import Knobs
 
@@ -21,6 +21,7 @@ MIN_RSA_BITS = 2048
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})+")
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
+_FRIDAY = 4
 
 PartT = TypeVar("PartT", bound=BaseModel)
 
@@ -41,6 +42,10 @@ class Term(BaseModel):
         return None
 
 
+class Reference(BaseModel):
+    id: int
+
+
 class CertificatePart(BaseModel):
     common_name: str
     csr: str
@@ -50,10 +55,12 @@ class CertificatePart(BaseModel):
     profile_option: Literal["server_client_auth_eku", "server_auth_only_eku"] | None = None
     cert_validity: Term | None = None
     organization_units: list[str] = []
+    server_platform: Reference | None = None
 
-
-class Reference(BaseModel):
-    id: int
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name once, the common name first."""
+        return tuple(dict.fromkeys((self.common_name, *self.dns_names)))
 
 
 class ProductPart(BaseModel):
@@ -74,11 +81,6 @@ class Submission(BaseModel):
     skip_approval: bool = False
     comments: str | None = None
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every name once, the common name first."""
-        return tuple(dict.fromkeys((self.certificate.common_name, *self.certificate.dns_names)))
-
     def order_term(self) -> Term:
         """The order's term: the preferred field, or the legacy ones at the root."""
         return self.order_validity or Term(
@@ -86,6 +88,14 @@ class Submission(BaseModel):
             days=self.validity_days,
             custom_expiration_date=self.custom_expiration_date,
         )
+
+
+class Replacement(BaseModel):
+    """The body of a reissue or a duplicate, as far as the sandbox looks at it."""
+
+    certificate: CertificatePart
+    skip_approval: bool = False
+    comments: str | None = None
 
 
 def product_named(name_id: str, body: Mapping[str, object]) -> ProductEntry:
@@ -113,6 +123,21 @@ def parse_submission(body: Mapping[str, object]) -> Submission:
     return _part(Submission, body, "")
 
 
+def parse_replacement(body: Mapping[str, object], knobs: Knobs) -> Replacement:
+    """The same for a reissue or a duplicate."""
+    replacement = _part(Replacement, body, "")
+    if knobs.server_platform_required and replacement.certificate.server_platform is None:
+        raise required("certificate.server_platform")
+    return replacement
+
+
+def replaced(submission: Submission, wanted: CertificatePart, ordered: date) -> Submission:
+    """The submission with another certificate, which may last as long as the order of that day does."""
+    end = submission.order_term().last_day(ordered)
+    term = None if end is None else Term(custom_expiration_date=end.isoformat())
+    return submission.model_copy(update={"certificate": wanted, "order_validity": term})
+
+
 def leaf_for(product: ProductEntry, submission: Submission, knobs: Knobs, first: date) -> Leaf:
     """What the certificate would hold if it were issued on that day.
 
@@ -121,17 +146,21 @@ def leaf_for(product: ProductEntry, submission: Submission, knobs: Knobs, first:
     """
     certificate = submission.certificate
     _check_references(product, submission)
-    _check_names(product, submission)
+    _check_names(product, certificate)
+    client_auth = certificate.profile_option == "server_client_auth_eku"
+    if client_auth and not knobs.client_auth:
+        raise invalid_value("certificate.profile_option")
     return Leaf(
         common_name=certificate.common_name,
-        names=submission.names,
+        names=certificate.names,
         public_key=_public_key(certificate.csr),
         ca_cert_id=certificate.ca_cert_id or product.ca_cert_id,
         not_before=first,
         last_day=_last_day(product, submission, knobs, first),
         signature_hash=certificate.signature_hash,
-        client_auth=certificate.profile_option == "server_client_auth_eku",
+        client_auth=client_auth,
         organization_units=tuple(certificate.organization_units) if product.private else (),
+        organization_name=knobs.organization_name or ORGANIZATION.name,
         mutations=frozenset(knobs.mutate),
     )
 
@@ -154,12 +183,12 @@ def _check_references(product: ProductEntry, submission: Submission) -> None:
         raise invalid_value("certificate.ca_cert_id")
 
 
-def _check_names(product: ProductEntry, submission: Submission) -> None:
-    if not _is_name(submission.certificate.common_name, product):
+def _check_names(product: ProductEntry, certificate: CertificatePart) -> None:
+    if not _is_name(certificate.common_name, product):
         raise invalid_value("certificate.common_name")
-    if not all(_is_name(name, product) for name in submission.names):
+    if not all(_is_name(name, product) for name in certificate.names):
         raise invalid_value("certificate.dns_names")
-    if not product.many_names and len(submission.names) > 1:
+    if not product.many_names and len(certificate.names) > 1:
         raise invalid_value("certificate.dns_names")
 
 
@@ -187,7 +216,8 @@ def _public_key(csr: str) -> PublicKey:
 
 
 def _last_day(product: ProductEntry, submission: Submission, knobs: Knobs, first: date) -> date:
-    order_end = submission.order_term().last_day(first)
+    order = submission.order_term()
+    order_end = order.last_day(first)
     wanted = submission.certificate.cert_validity
     end = (wanted.last_day(first) if wanted else None) or order_end
     if end is None:
@@ -196,7 +226,14 @@ def _last_day(product: ProductEntry, submission: Submission, knobs: Knobs, first
         raise ApiError(400, "cert_validity_exceeds_order_validity", "The certificate would outlive its order.")
     if end < first or (order_end or end) - first > timedelta(days=MAX_ORDER_DAYS):
         raise invalid_value("order_validity")
-    return end if product.private else _public_limit(end, knobs, first)
+    end = end if product.private else _public_limit(end, knobs, first)
+    exact = (wanted or order).custom_expiration_date is not None
+    return _friday(end) if knobs.off_weekends and not exact else end
+
+
+def _friday(day: date) -> date:
+    """The day itself, or the Friday before its weekend."""
+    return day - timedelta(days=max(0, day.weekday() - _FRIDAY))
 
 
 def _public_limit(end: date, knobs: Knobs, first: date) -> date:

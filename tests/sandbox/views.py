@@ -15,21 +15,21 @@ from tests.sandbox.catalogue import (
     PRODUCTS,
     ProductEntry,
 )
-from tests.sandbox.state import Order, Request
+from tests.sandbox.state import OPEN_REQUESTS, Certificate, Order, Request
 
 View = dict[str, object]
 
 
-def placed_order(order: Order) -> View:
-    """The answer to an order: a chain if issued, a certificate id if approved, neither if not."""
-    view: View = {
-        "id": order.id,
-        "requests": [{"id": request.id, "status": request.status} for request in order.requests],
-    }
-    if order.status in {"pending", "issued"}:
-        view["certificate_id"] = order.certificate_id
-    if order.status == "issued":
-        view["certificate_chain"] = chain_entries(order.chain)
+def placed(order: Order, request: Request, certificate: Certificate) -> View:
+    """The answer to an order: a chain if issued, a certificate id if approved, neither if not.
+
+    That this is how to tell them apart is what a client assumes; the fields alone are documented.
+    """
+    view: View = {"id": order.id, "requests": [{"id": request.id, "status": request.status}]}
+    if certificate.status in {"approved", "issued"}:
+        view["certificate_id"] = certificate.id
+    if certificate.status == "issued":
+        view["certificate_chain"] = chain_entries(certificate.chain)
     return view
 
 
@@ -37,22 +37,13 @@ def chain_entries(chain: tuple[str, ...]) -> list[View]:
     return [{"subject_common_name": _common_name(pem), "pem": pem} for pem in chain]
 
 
-def order_info(order: Order, issuers: Mapping[str, Issuer]) -> View:
-    product = PRODUCTS[order.product]
+def order_info(order: Order, issuers: Mapping[str, Issuer], now: float) -> View:
     submission = order.submission
     return {
-        "id": order.id,
-        "status": order.status,
-        "certificate": _certificate(order, issuers),
-        "product": _product_reference(product),
-        "organization": {"id": ORGANIZATION.id, "name": ORGANIZATION.name},
-        "container": {"id": CONTAINER_ID, "name": "Sandbox"},
+        **_order(order, certificate(order, order.current, issuers, now)),
         "requests": [_request_in_order(request) for request in order.requests],
-        "date_created": timestamp(order.created),
-        "is_renewal": False,
-        "is_renewed": False,
         "renewed_order_id": 0,
-        "has_pending_request": any(request.status == "pending" for request in order.requests),
+        "is_renewal": False,
         "disable_renewal_notifications": False,
         "payment_method": "balance",
         **({"alternative_order_id": submission.alternative_order_id} if submission.alternative_order_id else {}),
@@ -60,46 +51,54 @@ def order_info(order: Order, issuers: Mapping[str, Issuer]) -> View:
     }
 
 
-def order_entry(order: Order, issuers: Mapping[str, Issuer]) -> View:
+def order_entry(order: Order, issuers: Mapping[str, Issuer], now: float) -> View:
     """An order in the list, which says less than its own page."""
-    certificate = _certificate(order, issuers)
-    certificate.pop("csr")
+    shown = certificate(order, order.current, issuers, now)
+    shown.pop("csr")
+    return _order(order, shown)
+
+
+def _order(order: Order, shown: View) -> View:
     return {
         "id": order.id,
         "status": order.status,
-        "certificate": certificate,
+        "certificate": shown,
         "product": _product_reference(PRODUCTS[order.product]),
         "organization": {"id": ORGANIZATION.id, "name": ORGANIZATION.name},
         "container": {"id": CONTAINER_ID, "name": "Sandbox"},
         "date_created": timestamp(order.created),
         "is_renewed": False,
-        "has_pending_request": any(request.status == "pending" for request in order.requests),
+        "has_pending_request": any(request.status in OPEN_REQUESTS for request in order.requests),
     }
 
 
 def order_reference(order: Order) -> View:
-    return {"order_id": order.id, "certificate_id": order.certificate_id, "status": order.status}
+    return {"order_id": order.id, "certificate_id": order.current.id, "status": order.status}
 
 
 def request_info(order: Order, request: Request) -> View:
-    processed = {"date_processed": timestamp(request.processed)} if request.processed is not None else {}
+    decided = {"date_processed": timestamp(request.processed)} if request.processed is not None else {}
     return {
         **_request_in_order(request),
         "requester": {"id": 1, "first_name": request.requester, "last_name": "Key"},
         "order": {
             "id": order.id,
+            "status": order.status,
             "certificate": {"common_name": order.submission.certificate.common_name},
+            "organization": {"id": ORGANIZATION.id, "name": ORGANIZATION.name},
+            "container": {"id": CONTAINER_ID, "name": "Sandbox"},
             "product": _product_reference(PRODUCTS[order.product]),
         },
         "processor_comment": request.processor_comment,
-        **processed,
+        **decided,
     }
 
 
-def product_info(product: ProductEntry, authority: Authority) -> View:
+def product_info(product: ProductEntry, authority: Authority, *, ca_choice: bool) -> View:
     issuer = authority.issuers[product.ca_cert_id]
     chain = [{"id": product.ca_cert_id, "name": issuer_name(issuer)}]
     return {
+        **({"allowed_ca_certs": [{**chain[0], "chain_info": chain}]} if ca_choice else {}),
         "group_name": product.group_name,
         "name_id": product.name_id,
         "name": product.name,
@@ -113,7 +112,6 @@ def product_info(product: ProductEntry, authority: Authority) -> View:
             "allowed_hash_types": [{"id": name, "name": name.upper()} for name in HASHES],
             "default_hash_type_id": "sha256",
         },
-        "allowed_ca_certs": [{**chain[0], "chain_info": chain}],
         "duplicates_allowed": True,
         "additional_dns_names_allowed": product.many_names,
         "increased_compatibility_allowed": False,
@@ -169,17 +167,22 @@ def product_limit(product: ProductEntry) -> View:
 
 def placed_for_admin(order: Order) -> View:
     """An order as tests like to see it."""
+    current = order.current
     return {
         "id": order.id,
         "status": order.status,
         "product": order.product,
         "common_name": order.submission.certificate.common_name,
-        "names": list(order.submission.names),
+        "names": list(order.submission.certificate.names),
         "alternative_order_id": order.submission.alternative_order_id,
-        "certificate_id": order.certificate_id,
-        "certificate_status": order.certificate_status,
-        "serial_number": order.serial,
+        "certificate_id": current.id,
+        "certificate_status": current.status if current.issued is not None else "",
+        "serial_number": current.serial,
         "created": order.created,
+        "certificates": [
+            {"id": each.id, "kind": each.kind, "status": each.status, "serial_number": each.serial}
+            for each in order.certificates
+        ],
     }
 
 
@@ -191,34 +194,34 @@ def timestamp(instant: float) -> str:
     return datetime.fromtimestamp(instant, UTC).isoformat(timespec="seconds")
 
 
-def _certificate(order: Order, issuers: Mapping[str, Issuer]) -> View:
-    wanted = order.submission.certificate
+def certificate(order: Order, shown: Certificate, issuers: Mapping[str, Issuer], now: float) -> View:
+    wanted = shown.wanted
     ca_cert_id = wanted.ca_cert_id or PRODUCTS[order.product].ca_cert_id
     view: View = {
-        "id": order.certificate_id,
+        "id": shown.id,
         "common_name": wanted.common_name,
-        "dns_names": list(order.submission.names),
+        "dns_names": list(wanted.names),
         "signature_hash": wanted.signature_hash,
-        "date_created": timestamp(order.created),
+        "date_created": timestamp(shown.created),
         "csr": wanted.csr,
         "organization": {"id": ORGANIZATION.id},
         "server_platform": {"id": -1, "name": "OTHER"},
         "ca_cert": {"id": ca_cert_id, "name": issuer_name(issuers[ca_cert_id])},
     }
-    return view | _issued(order) if order.issued is not None else view
+    return view if shown.issued is None else view | _issued(shown, shown.issued, now)
 
 
-def _issued(order: Order) -> View:
+def _issued(shown: Certificate, issued: float, now: float) -> View:
     """What only an issued certificate has."""
-    leaf = order.leaf
+    leaf = shown.leaf
     return {
-        "serial_number": order.serial,
-        "thumbprint": order.thumbprint,
-        "status": order.certificate_status,
-        "date_issued": timestamp(order.issued or order.created),
+        "serial_number": shown.serial,
+        "thumbprint": shown.thumbprint,
+        "status": shown.status,
+        "date_issued": timestamp(issued),
         "valid_from": f"{leaf.not_valid_before_utc:%Y-%m-%d}",
         "valid_till": f"{leaf.not_valid_after_utc:%Y-%m-%d}",
-        "days_remaining": (leaf.not_valid_after_utc - datetime.now(UTC)).days,
+        "days_remaining": (leaf.not_valid_after_utc - datetime.fromtimestamp(now, UTC)).days,
     }
 
 
