@@ -20,7 +20,8 @@ from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
 from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, Verdict
 from shared.identifiers import new_request_id
-from shared.policy.fitness import certificate_names, last_day
+from shared.policy.composition import compose
+from shared.policy.fitness import last_day
 from shared.policy.policy import Policy, parse_policy
 from shared.policy.resolution import resolve
 from shared.vocabulary.duties import Duty
@@ -247,6 +248,14 @@ def submission(asked: RequestContent, *, by: str = "shop", at: datetime = NOW) -
 def revision_of(asked: RequestContent, policy_now: Policy, *, requesters: Sequence[str] = ("shop",)) -> Revision:
     """The revision that an honest intake makes of this content."""
     csr = parse_csr(asked.csr)
+    resolved = resolve(
+        policy_now,
+        signing_certificate=SigningCertificateName("public-tls"),
+        approval_group=ApprovalGroupName("web"),
+        extension_profile=ExtensionProfileName("tls-server"),
+        dn_profile=DnProfileName("server"),
+    )
+    composed = compose(csr, asked.entered, resolved)
     return Revision(
         request_id=asked.request_id,
         number=1,
@@ -257,18 +266,13 @@ def revision_of(asked: RequestContent, policy_now: Policy, *, requesters: Sequen
         method="csr",
         csr=csr.der,
         public_key=csr.spki_sha256,
-        subject=csr.subject,
-        names=certificate_names(csr),
+        subject=composed.subject,
+        names=composed.names,
+        extensions=composed.extensions,
         expires_on=asked.expires_on,
         notes=asked.notes,
         emails=asked.emails,
-        policy=resolve(
-            policy_now,
-            signing_certificate=SigningCertificateName("public-tls"),
-            approval_group=ApprovalGroupName("web"),
-            extension_profile=ExtensionProfileName("tls-server"),
-            dn_profile=DnProfileName("server"),
-        ),
+        policy=resolved,
         findings=(),
     )
 

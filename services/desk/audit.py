@@ -13,7 +13,7 @@ from shared.evidence.anchor import Anchor
 from shared.evidence.file import EvidenceFile, verify_evidence
 from shared.evidence.jws import payload_of
 from shared.evidence.steps import Decision, Issuance, Revision, Revocation, Verdict
-from shared.policy.fitness import certificate_names
+from shared.policy.composition import compose
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import Model, digest_of
 from shared.vocabulary.names import Digest, RequestIdField
@@ -124,15 +124,16 @@ def _check_start(
         yield finding("evidence.revisions", "this version knows requests of one revision only")
     if revision.submission != submission:
         yield _contradiction("submission", "the revision was not made from this submission")
-    csr = parse_csr(revision.csr)
     asked = parse_csr(content.csr)
-    if (csr.spki_sha256, csr.subject, certificate_names(csr)) != (
+    composed = compose(asked, content.entered, revision.policy)
+    if (asked.spki_sha256, composed.subject, composed.names, composed.extensions) != (
         revision.public_key,
         revision.subject,
         revision.names,
+        revision.extensions,
     ):
-        yield _contradiction("content", "key, subject or names of the revision are not those of its CSR")
-    if asked.der != csr.der:
+        yield _contradiction("content", "key, subject, names or extensions of the revision are not those asked for")
+    if asked.der != revision.csr:
         yield _contradiction("content", "the revision has another CSR than the submission")
 
 

@@ -92,7 +92,8 @@ def _policy(shown: ShownCase) -> Rows:
         ("Product", safe(f"{resolved.product} ({resolved.trust}, {resolved.signature_hash})")),
         ("CA certificate", safe(f"{resolved.ca_cert_id}, organisation {resolved.organization_id}")),
         ("Issuing CA", resolved.intermediate),
-        ("Extensions", f"{resolved.extension_profile}: {', '.join(resolved.extensions.extended_key_usage)}"),
+        ("Extension profile", resolved.extension_profile),
+        ("Extensions", listed(shown.revision.extensions)),
         ("DN profile", resolved.dn_profile),
         ("Approval group", resolved.approval_group),
     ]

@@ -30,6 +30,7 @@ from shared.messaging.messages import (
     publish_event,
     reply_ok,
 )
+from shared.screening import LINT_KINDS, Screened, check_sender, screen, template_of
 from shared.vocabulary.findings import finding, refuses
 from shared.vocabulary.names import IdentityName, RequestId
 from shared.vocabulary.permissions import Permission
@@ -60,31 +61,24 @@ class SubmitRequestHandler:
             if stored is None:
                 raise
             return stored
-        screened = await self._linted(rules.screen(submission.content, policy, today=now.date()), submission)
+        screened = await self._linted(screen(submission.content, policy, today=now.date()))
         record, publish = self._recorded(message, submission, screened)
         if not await self.requests.insert(record.followed_by(message.id, *publish)):
             return await self._again(message, submission)
         _refuse_screened(record)
         return Outcome(publish=publish)
 
-    async def _linted(self, screened: rules.Screened, submission: VerifiedSubmission) -> rules.Screened:
+    async def _linted(self, screened: Screened) -> Screened:
         """With what the linter says of the certificate that this would become, if it would become one."""
-        if screened.csr is None or screened.resolved is None or refuses(screened.findings):
+        if screened.proposal is None or refuses(screened.findings):
             return screened
-        issuer = self.in_force.policy.intermediates[screened.resolved.signing_certificate]
-        template = rules.template_of(
-            screened.csr,
-            screened.resolved,
-            issuer,
-            expires_on=submission.content.expires_on,
-            today=self.clock.now().date(),
-        )
-        found = await self.linter.lint(template, rules.LINT_KINDS[screened.resolved.trust])
-        return replace(screened, findings=(*screened.findings, *found))
+        resolved = screened.proposal.resolved
+        template = template_of(screened.proposal, self.in_force.policy.intermediates[resolved.signing_certificate])
+        return replace(screened, added=tuple(await self.linter.lint(template, LINT_KINDS[resolved.trust])))
 
     def _check_sender(self, message: Received[commands.SubmitRequest], submission: VerifiedSubmission) -> None:
         findings = [
-            *rules.check_permission(submission.content, message.sender, self.in_force.policy),
+            *check_sender(submission.content, message.sender, self.in_force.policy),
             *rules.check_signature(submission, message.sender, self.in_force.policy),
         ]
         if message.subject != submission.content.request_id:
@@ -96,7 +90,7 @@ class SubmitRequestHandler:
         self,
         message: Received[commands.SubmitRequest],
         submission: VerifiedSubmission,
-        screened: rules.Screened,
+        screened: Screened,
     ) -> tuple[RequestRecord, tuple[Outgoing, ...]]:
         """The new record, and what follows from it."""
         now = self.clock.now()

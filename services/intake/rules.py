@@ -1,8 +1,7 @@
 """Intake's decisions: pure, no await, no clock, no I/O."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import datetime
 
 from services.intake.model import Happening, RequestRecord
 from services.intake.story import history_of
@@ -10,53 +9,28 @@ from shared.contracts.catalogue import EVENT_OF
 from shared.contracts.content import RequestContent
 from shared.contracts.events import RequestAccepted
 from shared.contracts.replies import (
+    ApprovalGroupOption,
+    DnProfileOption,
+    ExtensionProfileOption,
     OptionsResult,
-    ProfileOption,
     SigningCertificateOption,
     StatusResult,
 )
 from shared.errors import RefusedError
 from shared.evidence.steps import Revision
 from shared.evidence.verification import VerifiedSubmission
-from shared.lint.kinds import LintKind
 from shared.messaging.messages import Outgoing
-from shared.policy.fitness import certificate_names, check_request, last_day
-from shared.policy.model import Trust
 from shared.policy.policy import Policy
-from shared.policy.resolution import ResolvedPolicy, resolve
+from shared.screening import Screened
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.names import IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
-from shared.x509.certificate import IssuedCertificate
-from shared.x509.comparison import TrustKind
-from shared.x509.csr import VerifiedCsr, parse_csr
-from shared.x509.template import would_be_certificate
 
 NOTICED_STATES = frozenset(
     {State.DENIED, State.WITHDRAWN, State.ISSUED, State.FAILED, State.QUARANTINED, State.REVOKED}
 )
 """Changes that the requesters are told of without asking."""
-
-
-def check_permission(content: RequestContent, sender: IdentityName, policy: Policy) -> Iterator[Finding]:
-    """Why this identity may not submit this at all."""
-    identity = policy.identity(sender)
-    if identity is None or not identity.may(Permission.SUBMIT, content.approval_group):
-        yield finding(
-            "identity.not-permitted",
-            f"{sender} may not submit for this approval group",
-            value=content.approval_group,
-        )
-    elif content.on_behalf_of is not None:
-        if not identity.may(Permission.SUBMIT_ON_BEHALF, content.approval_group):
-            yield finding(
-                "identity.not-permitted",
-                f"{sender} may not submit on behalf of others",
-                value=content.on_behalf_of,
-            )
-        if policy.identity(content.on_behalf_of) is None:
-            yield finding("identity.unknown", "on_behalf_of names nobody", value=content.on_behalf_of)
 
 
 def check_signature(submission: VerifiedSubmission, sender: IdentityName, policy: Policy) -> Iterator[Finding]:
@@ -66,68 +40,12 @@ def check_signature(submission: VerifiedSubmission, sender: IdentityName, policy
         yield finding("submission.unsigned", f"submissions by {sender} must be signed")
 
 
-@dataclass(frozen=True)
-class Screened:
-    """What screening found out; `csr` and `resolved` are there when `findings` refuse nothing."""
-
-    findings: tuple[Finding, ...]
-    csr: VerifiedCsr | None = None
-    resolved: ResolvedPolicy | None = None
-
-
-def screen(content: RequestContent, policy: Policy, *, today: date) -> Screened:
-    """Everything that speaks against this request, reported together."""
-    findings: list[Finding] = []
-    csr = resolved = None
-    try:
-        csr = parse_csr(content.csr)
-    except RefusedError as refused:
-        findings += refused.findings
-    try:
-        resolved = resolve(
-            policy,
-            signing_certificate=content.signing_certificate,
-            approval_group=content.approval_group,
-            extension_profile=content.extension_profile,
-            dn_profile=content.dn_profile,
-        )
-    except RefusedError as refused:
-        findings += refused.findings
-    if csr is not None and resolved is not None:
-        findings += check_request(csr, resolved, expires_on=content.expires_on, today=today)
-    return Screened(tuple(findings), csr, resolved)
-
-
-LINT_KINDS = {Trust.PUBLIC: LintKind.PUBLIC_TLS, Trust.PRIVATE: LintKind.PRIVATE}
-
-
-def template_of(
-    csr: VerifiedCsr, resolved: ResolvedPolicy, issuer: IssuedCertificate, *, expires_on: date | None, today: date
-) -> bytes:
-    """The certificate that this would become if it were issued today, DER: good for linting and nothing else.
-
-    Raises:
-        RefusedError: no certificate can hold what is asked for.
-    """
-    latest = expires_on or last_day(resolved, today=today)
-    return would_be_certificate(
-        csr,
-        subject=csr.subject,
-        names=certificate_names(csr),
-        extended_key_usage=resolved.extensions.extended_key_usage,
-        issuer=issuer,
-        not_before=datetime(today.year, today.month, today.day, tzinfo=UTC),
-        not_after=datetime(latest.year, latest.month, latest.day, 23, 59, 59, tzinfo=UTC),
-        trust=TrustKind.PUBLIC if resolved.trust is Trust.PUBLIC else TrustKind.PRIVATE,
-    )
-
-
 def first_revision(
     submission: VerifiedSubmission, requesters: tuple[IdentityName, ...], screened: Screened
 ) -> Revision:
     """Revision 1 of an accepted request."""
-    content, csr, resolved = submission.content, screened.csr, screened.resolved
-    if csr is None or resolved is None:
+    content, proposal = submission.content, screened.proposal
+    if proposal is None:
         raise ValueError("only what passed the screening has a revision")
     return Revision(
         request_id=content.request_id,
@@ -135,14 +53,15 @@ def first_revision(
         submission=submission.digest,
         requesters=requesters,
         name=content.name,
-        csr=csr.der,
-        public_key=csr.spki_sha256,
-        subject=csr.subject,
-        names=certificate_names(csr),
+        csr=proposal.csr.der,
+        public_key=proposal.csr.spki_sha256,
+        subject=proposal.subject,
+        names=proposal.names,
+        extensions=proposal.extensions,
         expires_on=content.expires_on,
         notes=content.notes,
         emails=content.emails,
-        policy=resolved,
+        policy=proposal.resolved,
         findings=screened.findings,
     )
 
@@ -162,7 +81,7 @@ def new_record(
     refused = refuses(screened.findings)
     requesters = requesters_of(content, sender)
     state = State.REFUSED if refused else State.PENDING
-    names = certificate_names(screened.csr) if screened.csr else None
+    proposal = screened.proposal
     message = "refused by the screening" if refused else "accepted; waits for the approvers"
     return RequestRecord(
         id=content.request_id,
@@ -172,8 +91,8 @@ def new_record(
         listed_for=requesters,
         name=content.name,
         approval_group=content.approval_group,
-        subject=str(screened.csr.subject) if screened.csr else "",
-        names=tuple(value for _, value in sorted(names.as_set())) if names else (),
+        subject=str(proposal.subject) if proposal else "",
+        names=tuple(value for _, value in sorted(proposal.names.as_set())) if proposal else (),
         state=state,
         sequence=1,
         findings=screened.findings,
@@ -220,14 +139,13 @@ def status_of(record: RequestRecord) -> StatusResult:
 
 
 def options_for(sender: IdentityName, policy: Policy) -> OptionsResult:
-    """What this identity may pick when it submits."""
-    identity = policy.identity(sender)
-    file = policy.file
+    """What this identity may pick when it submits, and what it may fill in."""
+    identity, file = policy.identity(sender), policy.file
     groups = {name for name in file.approval_groups if identity is not None and identity.may(Permission.SUBMIT, name)}
     signing = {
         name: certificate
         for name, certificate in sorted(file.signing_certificates.items())
-        if certificate.approval_groups & groups
+        if certificate.approval_groups & groups and certificate.takes(sender)
     }
     extensions = {name for certificate in signing.values() for name in certificate.extension_profiles}
     dns = {name for certificate in signing.values() for name in certificate.dn_profiles}
@@ -236,23 +154,29 @@ def options_for(sender: IdentityName, policy: Policy) -> OptionsResult:
             SigningCertificateOption(
                 name=name,
                 description=certificate.description,
+                trust=certificate.trust,
                 approval_groups=tuple(sorted(certificate.approval_groups & groups)),
                 extension_profiles=tuple(sorted(certificate.extension_profiles)),
                 dn_profiles=tuple(sorted(certificate.dn_profiles)),
                 enrollment_methods=tuple(sorted(certificate.enrollment_methods)),
                 key_types=tuple(sorted(certificate.key_types)),
+                signature_hashes=certificate.signature_hashes,
                 max_validity_days=certificate.max_validity_days,
             )
             for name, certificate in signing.items()
         ),
         extension_profiles=tuple(
-            ProfileOption(name=name, description=file.extension_profiles[name].description)
-            for name in sorted(extensions)
+            ExtensionProfileOption(name=name, profile=file.extension_profiles[name]) for name in sorted(extensions)
         ),
-        dn_profiles=tuple(
-            ProfileOption(name=name, description=file.dn_profiles[name].description) for name in sorted(dns)
-        ),
+        dn_profiles=tuple(DnProfileOption(name=name, profile=file.dn_profiles[name]) for name in sorted(dns)),
         approval_groups=tuple(
-            ProfileOption(name=name, description=file.approval_groups[name].description) for name in sorted(groups)
+            ApprovalGroupOption(
+                name=name,
+                description=file.approval_groups[name].description,
+                quorum=file.approval_groups[name].quorum,
+                decide_within_hours=file.approval_groups[name].decide_within_hours,
+                on_behalf=identity is not None and identity.may(Permission.SUBMIT_ON_BEHALF, name),
+            )
+            for name in sorted(groups)
         ),
     )

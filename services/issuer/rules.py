@@ -1,6 +1,6 @@
 """The issuer's decisions: pure, no await, no clock, no I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 
 from services.issuer.model import Order, OrderState
@@ -12,7 +12,7 @@ from shared.evidence.anchor import Anchor
 from shared.evidence.file import check_issued
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import payload_of
-from shared.evidence.steps import Decision, DecisionKind, Issuance
+from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, proposal_of
 from shared.evidence.verification import (
     VerifiedApproval,
     VerifiedDecision,
@@ -22,14 +22,14 @@ from shared.evidence.verification import (
     verify_decision,
 )
 from shared.identifiers import following_id
-from shared.policy.fitness import check_request, last_day
-from shared.policy.resolution import resolve
+from shared.policy.fitness import check_request, last_day, purposes_of
+from shared.policy.resolution import resolve_again
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.names import Digest, IdentityName, RequestId
 from shared.vocabulary.permissions import Permission
 from shared.x509.certificate import verify_chain
-from shared.x509.csr import parse_csr
+from shared.x509.profiles import NameKind
 
 
 def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: datetime) -> VerifiedApproval:
@@ -41,13 +41,7 @@ def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: dateti
     approval = verify_approval(evidence, in_force.anchor, now=now)
     revision = approval.revision.revision
     signed = revision.policy
-    current = resolve(
-        in_force.policy,
-        signing_certificate=signed.signing_certificate,
-        approval_group=signed.approval_group,
-        extension_profile=signed.extension_profile,
-        dn_profile=signed.dn_profile,
-    )
+    current = resolve_again(in_force.policy, signed)
     if current != signed:
         raise RefusedError(
             finding(
@@ -55,10 +49,19 @@ def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: dateti
                 "the policy that applies to this request has changed since it was signed",
             )
         )
-    findings = check_request(parse_csr(revision.csr), current, expires_on=revision.expires_on, today=now.date())
+    findings = [*check_request(proposal_of(revision, current, today=now.date())), *check_orderable(revision)]
     if refuses(findings):
         raise RefusedError.of(findings)
     return approval
+
+
+def check_orderable(revision: Revision) -> Iterator[Finding]:
+    """Why the CA's orders, which know DNS names only, have no place for this."""
+    if not revision.names.dns:
+        yield finding("order.name-missing", "an order needs at least one DNS name")
+    for kind, name in sorted(revision.names.as_set()):
+        if kind != NameKind.DNS:
+            yield finding("order.name-not-deliverable", f"{kind} names can't be ordered", value=name)
 
 
 def verify_entry(
@@ -223,7 +226,7 @@ def order_request(order: Order, approval: VerifiedApproval) -> OrderRequest:
         signature_hash=revision.policy.signature_hash,
         organization_id=revision.policy.organization_id,
         ca_cert_id=revision.policy.ca_cert_id,
-        extended_key_usage=revision.policy.extensions.extended_key_usage,
+        extended_key_usage=purposes_of(revision.extensions),
         expires_on=order.expires_on,
     )
 

@@ -10,7 +10,6 @@ from shared.evidence.anchor import Anchor
 from shared.evidence.jws import Typ, payload_of, verify
 from shared.evidence.steps import Decision, Revision
 from shared.evidence.verification import verify_decision
-from shared.policy.fitness import certificate_names
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import finding
 from shared.vocabulary.model import digest_of
@@ -68,8 +67,6 @@ def _check(case: CaseResult, revision: Revision, payload: bytes, csr: VerifiedCs
         "case.request-differs": (revision.request_id == case.request_id, "the revision is of another request"),
         "case.not-canonical": (revision.canonical() == payload, "the revision's bytes say more than can be shown"),
         "case.key-differs": (csr.spki_sha256 == revision.public_key, "the key is not the CSR's"),
-        "case.subject-differs": (csr.subject == revision.subject, "the subject is not the CSR's"),
-        "case.names-differ": (certificate_names(csr) == revision.names, "the names are not the CSR's"),
     }
     findings = [finding(code, message) for code, (holds, message) in same.items() if not holds]
     if findings:

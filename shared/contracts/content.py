@@ -9,18 +9,16 @@ from shared.vocabulary.model import Model
 from shared.vocabulary.names import (
     ApprovalGroupField,
     DnProfileField,
+    EmailAddress,
     ExtensionProfileField,
     IdentityField,
     RequestIdField,
     SigningCertificateField,
 )
+from shared.x509.entered import EnteredValues
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"\A[^\x00-\x1f\x7f\u2028\u2029]+\z")]
 Notes = Annotated[str, StringConstraints(max_length=4_000)]
-EmailAddress = Annotated[
-    str,
-    StringConstraints(max_length=254, pattern=r"\A[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}\z"),
-]
 
 
 class RequestContent(Model):
@@ -36,6 +34,10 @@ class RequestContent(Model):
     approval_group: ApprovalGroupField
     extension_profile: ExtensionProfileField
     dn_profile: DnProfileField
+    entered: EnteredValues = EnteredValues()
+    """Values beside the CSR, where the profiles let a requester enter them."""
+    signature_hash: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9-]{1,32}\z")] | None = None
+    """With which the CA shall sign, such as `sha256`; without it, what the signing certificate names first."""
     expires_on: date | None = None
     """The certificate's last day, UTC; without it, the longest that the signing certificate allows."""
     notes: Notes = ""

@@ -21,6 +21,7 @@ from shared.vocabulary.names import (
 )
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
+from shared.x509.profiles import DnProfile, ExtensionProfile
 
 
 class ReplyCode(StrEnum):
@@ -63,11 +64,29 @@ class SubmitResult(Result):
     state: State
 
 
-class ProfileOption(Result):
-    """A profile that may be picked."""
+class ExtensionProfileOption(Result):
+    """An extension profile that may be picked, with its fields."""
 
-    name: str
+    name: ExtensionProfileField
+    profile: ExtensionProfile
+
+
+class DnProfileOption(Result):
+    """A DN profile that may be picked, with its fields."""
+
+    name: DnProfileField
+    profile: DnProfile
+
+
+class ApprovalGroupOption(Result):
+    """An approval group that may be asked."""
+
+    name: ApprovalGroupField
     description: str
+    quorum: int
+    decide_within_hours: int
+    on_behalf: bool
+    """Whether one may ask it on behalf of another."""
 
 
 class SigningCertificateOption(Result):
@@ -75,21 +94,24 @@ class SigningCertificateOption(Result):
 
     name: SigningCertificateField
     description: str
+    trust: str
     approval_groups: tuple[ApprovalGroupField, ...]
     extension_profiles: tuple[ExtensionProfileField, ...]
     dn_profiles: tuple[DnProfileField, ...]
     enrollment_methods: tuple[str, ...]
     key_types: tuple[str, ...]
+    signature_hashes: tuple[str, ...]
+    """The first is what a request gets that names none."""
     max_validity_days: int
 
 
 class OptionsResult(Result):
-    """What this identity may pick when it submits."""
+    """What this identity may pick when it submits, and what it may fill in."""
 
     signing_certificates: tuple[SigningCertificateOption, ...]
-    extension_profiles: tuple[ProfileOption, ...]
-    dn_profiles: tuple[ProfileOption, ...]
-    approval_groups: tuple[ProfileOption, ...]
+    extension_profiles: tuple[ExtensionProfileOption, ...]
+    dn_profiles: tuple[DnProfileOption, ...]
+    approval_groups: tuple[ApprovalGroupOption, ...]
 
 
 class RequestSummary(Result):

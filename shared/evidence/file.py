@@ -19,7 +19,7 @@ from shared.evidence.verification import (
     verify_revision,
     verify_revocation,
 )
-from shared.policy.fitness import last_day
+from shared.policy.fitness import last_day, purposes_of
 from shared.policy.model import Trust
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding, finding
@@ -112,7 +112,7 @@ def approved_fields(
     """What the certificate that comes back is compared with."""
     revision = approval.revision.revision
     expires_on = revision.expires_on or last_day(resolved, today=issued_at.date())
-    usages = frozenset(resolved.extensions.extended_key_usage)
+    usages = frozenset(purposes_of(revision.extensions))
     return ApprovedFields(
         trust=TrustKind.PUBLIC if resolved.trust is Trust.PUBLIC else TrustKind.PRIVATE,
         spki_sha256=revision.public_key,

@@ -6,12 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from shared.contracts.content import EmailAddress, Line, Notes
+from shared.contracts.content import Line, Notes
+from shared.policy.fitness import Proposal
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Blob, Model
-from shared.vocabulary.names import DigestField, IdentityField, RequestIdField
+from shared.vocabulary.names import DigestField, EmailAddress, IdentityField, RequestIdField
 from shared.vocabulary.reasons import RevocationReason
+from shared.x509.csr import parse_csr
+from shared.x509.extensions import MAX_EXTENSIONS, CertificateExtension
 from shared.x509.names import DistinguishedName, SubjectAltNames
 
 SerialNumber = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{1,40}\z")]
@@ -33,12 +36,31 @@ class Revision(Model):
     """Of the SubjectPublicKeyInfo, DER."""
     subject: DistinguishedName
     names: SubjectAltNames
+    extensions: Annotated[tuple[CertificateExtension, ...], Field(max_length=MAX_EXTENSIONS)]
+    """All that the policy provides for beside the alternative names."""
     expires_on: date | None
     notes: Notes
     emails: tuple[EmailAddress, ...]
     policy: ResolvedPolicy
     findings: tuple[Finding, ...] = ()
     """Warnings and notes of the screening, for the approvers."""
+
+
+def proposal_of(revision: Revision, resolved: ResolvedPolicy, *, today: date) -> Proposal:
+    """What a revision proposes, to be judged under this policy on this day.
+
+    Raises:
+        RefusedError: its CSR is none.
+    """
+    return Proposal(
+        csr=parse_csr(revision.csr),
+        subject=revision.subject,
+        names=revision.names,
+        extensions=revision.extensions,
+        resolved=resolved,
+        expires_on=revision.expires_on,
+        today=today,
+    )
 
 
 class DecisionKind(StrEnum):

@@ -14,7 +14,7 @@ from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import SKEW, Typ, Verified, kid_of, payload_of, verify
 from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, Revocation, Verdict
-from shared.policy.fitness import certificate_names
+from shared.policy.composition import compose
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import digest_of
@@ -121,17 +121,20 @@ def _check_revision(
     if content.on_behalf_of is not None and content.on_behalf_of not in revision.requesters:
         yield finding("evidence.requesters-differ", "who the request is for is not among its requesters")
     csr = parse_csr(content.csr)
+    composed = compose(csr, content.entered, revision.policy)
     same = {
         "request_id": content.request_id == revision.request_id,
         "name": content.name == revision.name,
         "method": content.method == revision.method,
         "csr": csr.der == revision.csr and csr.spki_sha256 == revision.public_key,
-        "subject": csr.subject == revision.subject,
-        "names": certificate_names(csr) == revision.names,
+        "subject": composed.subject == revision.subject,
+        "names": composed.names == revision.names,
+        "extensions": composed.extensions == revision.extensions,
         "signing_certificate": content.signing_certificate == revision.policy.signing_certificate,
         "approval_group": content.approval_group == revision.policy.approval_group,
         "extension_profile": content.extension_profile == revision.policy.extension_profile,
         "dn_profile": content.dn_profile == revision.policy.dn_profile,
+        "signature_hash": content.signature_hash in (None, revision.policy.signature_hash),
         "expires_on": content.expires_on == revision.expires_on,
         "notes": content.notes == revision.notes,
         "emails": content.emails == revision.emails,

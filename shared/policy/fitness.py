@@ -1,41 +1,68 @@
-"""Whether what is asked for fits the policy: the one set of rules for intake, approval and the issuer."""
+"""Whether what a certificate shall hold fits the policy: the one set of rules for intake, approval and the issuer.
 
-import re
-from collections.abc import Iterator
+Rules are data: each looks at one thing, none depends on another, and their order is only that of their findings.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 
-from shared.policy.model import DnProfile, SubjectAltNameRules, Trust
+from shared.policy.model import Trust
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding, finding
 from shared.x509.calendar import check_public_eku, last_day_allowed
 from shared.x509.csr import VerifiedCsr
 from shared.x509.dns import check_dns_name, check_ip
+from shared.x509.extensions import EXTENDED_KEY_USAGE, CertificateExtension
 from shared.x509.keys import check_key
 from shared.x509.names import DistinguishedName, SubjectAltNames
+from shared.x509.profiles import DnProfile, ExtensionProfile, ExtensionRule, NamesRule
 from shared.x509.public_names import check_public_suffix
 from shared.x509.weakness import check_weakness
 
-
-def certificate_names(csr: VerifiedCsr) -> SubjectAltNames:
-    """The names that the certificate shall have: those asked for, and the common name, which must be among them."""
-    common_name = csr.subject.common_name
-    if common_name is None or common_name.lower() in csr.names.dns or common_name in csr.names.ip:
-        return csr.names
-    return csr.names.model_copy(update={"dns": (common_name.lower(), *csr.names.dns)})
+WEAK_HASHES = frozenset({"md5", "sha1"})
 
 
-def check_request(csr: VerifiedCsr, resolved: ResolvedPolicy, *, expires_on: date | None, today: date) -> list[Finding]:
-    """Every reason why this request does not fit the policy that applies to it, at this date."""
-    names = certificate_names(csr)
-    public = resolved.trust is Trust.PUBLIC
-    return [
-        *check_key(csr.key, frozenset(resolved.key_types)),
-        *check_weakness(csr.spki, blocklist=None),
-        *check_subject(csr.subject, resolved.dn),
-        *check_names(names, resolved.extensions.subject_alternative_names, public=public),
-        *(check_public_eku(resolved.extensions.extended_key_usage, today) if public else ()),
-        *check_expiry(expires_on, resolved, today=today),
-    ]
+@dataclass(frozen=True)
+class Proposal:
+    """What a certificate shall hold, and the policy that applies to it, on a day."""
+
+    csr: VerifiedCsr
+    subject: DistinguishedName
+    names: SubjectAltNames
+    extensions: tuple[CertificateExtension, ...]
+    resolved: ResolvedPolicy
+    expires_on: date | None
+    today: date
+
+    @property
+    def public(self) -> bool:
+        """Whether strangers' software trusts the CA."""
+        return self.resolved.trust is Trust.PUBLIC
+
+    @property
+    def purposes(self) -> tuple[str, ...]:
+        """The extended key usages."""
+        return purposes_of(self.extensions)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that is looked at, in a few words, and how."""
+
+    about: str
+    check: Callable[[Proposal], Iterable[Finding]]
+
+
+def purposes_of(extensions: Iterable[CertificateExtension]) -> tuple[str, ...]:
+    """The extended key usages among these extensions."""
+    return tuple(value for each in extensions if each.type == EXTENDED_KEY_USAGE for value in each.values)
+
+
+def check_request(proposal: Proposal) -> list[Finding]:
+    """Every reason why this does not fit the policy that applies to it, at this date."""
+    return [found for rule in RULES for found in rule.check(proposal)]
 
 
 def check_subject(subject: DistinguishedName, profile: DnProfile) -> Iterator[Finding]:
@@ -48,45 +75,104 @@ def check_subject(subject: DistinguishedName, profile: DnProfile) -> Iterator[Fi
             continue
         if rule.fixed is not None and attribute.value != rule.fixed:
             yield finding("dn.value-fixed", f"{attribute.type} must be {rule.fixed}", value=attribute.value)
-        if rule.pattern is not None and not re.fullmatch(rule.pattern, attribute.value):
-            yield finding("dn.value-not-allowed", f"{attribute.type} must match {rule.pattern}", value=attribute.value)
-        if len(attribute.value) > rule.max_length:
-            yield finding(
-                "dn.value-too-long",
-                f"{attribute.type} has at most {rule.max_length} characters",
-                value=attribute.value,
-            )
+        elif len(attribute.value) > rule.longest:
+            text = f"{attribute.type} has at most {rule.longest} characters"
+            yield finding("dn.value-too-long", text, value=attribute.value)
+        elif (problem := rule.problem(attribute.value)) is not None:
+            yield finding("dn.value-not-allowed", f"{attribute.type}: {problem}", value=attribute.value)
     for kind, rule in known.items():
         given = subject.values(kind)
         if rule.required and not given:
             yield finding("dn.attribute-missing", f"the DN profile requires {kind}")
-        if len(given) > 1:
-            yield finding("dn.attribute-repeated", f"{kind} may stand only once", value=", ".join(given))
+        if len(given) > rule.max_values:
+            text = f"{kind} may stand {rule.max_values} times" if rule.max_values > 1 else f"{kind} may stand only once"
+            yield finding("dn.attribute-repeated", text, value=", ".join(given))
 
 
-def check_names(names: SubjectAltNames, rules: SubjectAltNameRules, *, public: bool) -> Iterator[Finding]:
+def check_names(names: SubjectAltNames, rule: NamesRule | None, *, public: bool) -> Iterator[Finding]:
     """The subject alternative names against the extension profile."""
     entries = sorted(names.as_set())
-    if not entries:
-        yield finding("name.missing", "a certificate needs at least one subject alternative name")
-    if len(entries) > rules.max_names:
-        yield finding("name.too-many", f"the extension profile allows {rules.max_names} names", value=len(entries))
     for kind, value in entries:
-        if kind not in rules.kinds:
+        if rule is None or kind not in rule.kinds:
             yield finding("name.kind-not-allowed", f"the extension profile allows no {kind} names", value=value)
+    if rule is None:
+        return
+    if rule.required and not entries:
+        yield finding("name.missing", "a certificate needs at least one subject alternative name")
+    if len(entries) > rule.max_names:
+        yield finding("name.too-many", f"the extension profile allows {rule.max_names} names", value=len(entries))
     for name in names.dns:
         yield from check_dns_name(name, public=public)
         yield from check_public_suffix(name) if public else ()
-        if rules.dns_suffixes and not any(
-            name == suffix or name.endswith(f".{suffix}") for suffix in rules.dns_suffixes
-        ):
-            yield finding(
-                "name.dns-outside",
-                f"DNS names must end in one of: {', '.join(rules.dns_suffixes)}",
-                value=name,
-            )
+        yield from _check_dns(name, rule)
     for address in names.ip:
         yield from check_ip(address, public=public)
+        yield from _check_network(address, rule)
+    for address in (*names.email, *names.upn):
+        yield from _check_mail_domain(address, rule)
+    for uri in names.uri:
+        yield from _check_uri(uri, rule)
+
+
+def _check_dns(name: str, rule: NamesRule) -> Iterator[Finding]:
+    if name.startswith("*.") and not rule.wildcards:
+        yield finding("name.wildcard-not-allowed", "the extension profile allows no wildcards", value=name)
+    if rule.dns_suffixes and not any(name == suffix or name.endswith(f".{suffix}") for suffix in rule.dns_suffixes):
+        text = f"DNS names must end in one of: {', '.join(rule.dns_suffixes)}"
+        yield finding("name.dns-outside", text, value=name)
+
+
+def _check_network(address: str, rule: NamesRule) -> Iterator[Finding]:
+    found = ipaddress.ip_address(address)
+    if rule.ip_networks and not any(found in ipaddress.ip_network(network) for network in rule.ip_networks):
+        text = f"addresses must be in one of: {', '.join(rule.ip_networks)}"
+        yield finding("name.ip-outside", text, value=address)
+
+
+def _check_uri(uri: str, rule: NamesRule) -> Iterator[Finding]:
+    if rule.uri_prefixes and not uri.startswith(rule.uri_prefixes):
+        text = f"URIs must begin with one of: {', '.join(rule.uri_prefixes)}"
+        yield finding("name.uri-outside", text, value=uri)
+
+
+def _check_mail_domain(address: str, rule: NamesRule) -> Iterator[Finding]:
+    _, _, domain = address.rpartition("@")
+    if check_dns_name(domain, public=False) or domain.startswith("*."):
+        yield finding("name.email-syntax", "what follows the @ must be a domain", value=address)
+    elif rule.email_domains and domain not in rule.email_domains:
+        text = f"addresses must be at one of: {', '.join(rule.email_domains)}"
+        yield finding("name.email-outside", text, value=address)
+
+
+def check_extensions(extensions: Iterable[CertificateExtension], profile: ExtensionProfile) -> Iterator[Finding]:
+    """The extensions beside the alternative names against their profile."""
+    rules = {rule.type: rule for rule in profile.others}
+    found = {each.type: each for each in extensions}
+    for kind, each in found.items():
+        if each.asks_for_a_ca:
+            yield finding("extension.ca-requested", "no certificate of this RA may sign others", value=each)
+        rule = rules.get(kind)
+        if rule is not None:
+            yield from _check_extension(each, rule)
+        elif kind not in profile.user_defined_extensions:
+            yield finding("extension.not-allowed", f"the extension profile has no {kind}", value=each)
+    for kind, rule in rules.items():
+        if kind not in found and (rule.required or rule.fixed is not None):
+            yield finding("extension.missing", f"the extension profile requires {kind}")
+
+
+def _check_extension(each: CertificateExtension, rule: ExtensionRule) -> Iterator[Finding]:
+    kind = each.type
+    if each.critical != rule.critical:
+        text = f"{kind} is {'critical' if rule.critical else 'not critical'} in this profile"
+        yield finding("extension.criticality", text, value=each)
+    if rule.fixed is not None and set(each.values) != set(rule.fixed):
+        text = f"{kind} must be {', '.join(rule.fixed)}"
+        yield finding("extension.value-fixed", text, value=", ".join(each.values))
+    outside = () if rule.allowed is None else [value for value in each.values if value not in rule.allowed]
+    if outside:
+        text = f"{kind} may hold: {', '.join(rule.allowed or ())}"
+        yield finding("extension.value-not-allowed", text, value=", ".join(outside))
 
 
 def check_expiry(expires_on: date | None, resolved: ResolvedPolicy, *, today: date) -> Iterator[Finding]:
@@ -110,3 +196,29 @@ def last_day(resolved: ResolvedPolicy, *, today: date) -> date:
     """
     by_policy = today + timedelta(days=resolved.max_validity_days - 1)
     return min(by_policy, last_day_allowed(today)) if resolved.trust is Trust.PUBLIC else by_policy
+
+
+def _check_csr_hash(proposal: Proposal) -> Iterator[Finding]:
+    if proposal.csr.signature_hash in WEAK_HASHES:
+        text = "the CSR's own signature is made with a broken hash: have it made anew with SHA-256 or better"
+        yield finding("csr.signature-hash-weak", text, value=proposal.csr.signature_hash)
+
+
+def _check_calendar(proposal: Proposal) -> Iterable[Finding]:
+    return check_public_eku(proposal.purposes, proposal.today) if proposal.public else ()
+
+
+RULES = (
+    Rule("hash in the CSR's signature", _check_csr_hash),
+    Rule("key type and size", lambda asked: check_key(asked.csr.key, frozenset(asked.resolved.key_types))),
+    Rule("known weaknesses of the key", lambda asked: check_weakness(asked.csr.spki, blocklist=None)),
+    Rule("subject", lambda asked: check_subject(asked.subject, asked.resolved.dn)),
+    Rule(
+        "alternative names",
+        lambda asked: check_names(asked.names, asked.resolved.extensions.names, public=asked.public),
+    ),
+    Rule("extensions", lambda asked: check_extensions(asked.extensions, asked.resolved.extensions)),
+    Rule("extended key usage and the calendar", _check_calendar),
+    Rule("expiration date", lambda asked: check_expiry(asked.expires_on, asked.resolved, today=asked.today)),
+)
+"""Each as often as needed and in any order: at submission, on each new revision, and on the day of issue."""

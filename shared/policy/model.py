@@ -11,18 +11,18 @@ from shared.vocabulary.model import Model
 from shared.vocabulary.names import (
     ApprovalGroupField,
     DnProfileField,
+    EmailAddress,
     ExtensionProfileField,
     IdentityField,
     PersonField,
     SigningCertificateField,
 )
 from shared.vocabulary.permissions import Permission
+from shared.x509.profiles import Description, DnProfile, ExtensionProfile
 
 DUTY_NAMES = frozenset(str(duty) for duty in Duty)
 
-Description = Annotated[str, StringConstraints(max_length=500)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=500)]
-Pem = Annotated[str, StringConstraints(max_length=65_536)]
 
 
 class IdentityKind(StrEnum):
@@ -46,6 +46,14 @@ class Trust(StrEnum):
     PRIVATE = "private"
 
 
+class SignatureHash(StrEnum):
+    """The hash with which the CA signs."""
+
+    SHA256 = "sha256"
+    SHA384 = "sha384"
+    SHA512 = "sha512"
+
+
 class Identity(Model):
     """A system or a person, known to the broker by this name."""
 
@@ -55,6 +63,8 @@ class Identity(Model):
     keys: tuple[PublicKey, ...] = ()
     must_sign: bool = True
     """Whether its submissions must carry its signature; decisions always must."""
+    emails: Annotated[tuple[EmailAddress, ...], Field(max_length=10)] = ()
+    """Where it is told by mail."""
     permissions: dict[ApprovalGroupField, frozenset[Permission]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -85,55 +95,28 @@ class DutyKeys(Model):
 
 
 class ApprovalGroup(Model):
-    """How a request is decided."""
+    """How a request is decided. Who may do what for it stands with the identities, as their permissions."""
 
     description: Description = ""
     quorum: Annotated[int, Field(ge=1, le=20)]
     """How many distinct people must approve."""
+    requester_counts: bool = False
+    """Whether a requester who may decide counts as an approver of the own request."""
+    editor_may_approve: bool = False
+    """Whether whoever edited a revision may approve it."""
+    decide_within_hours: Annotated[int, Field(ge=1, le=24 * 90)] = 24 * 14
+    """Without a quorum by then, a request expires."""
+    reminders_hours: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=10)] = ()
+    """How long after a request came the approvers are reminded of it."""
     approvals_stay_good_hours: Annotated[int, Field(ge=1, le=24 * 90)] = 24 * 14
 
-
-class NameKinds(StrEnum):
-    """Kinds of subject alternative names (RFC 5280 §4.2.1.6)."""
-
-    DNS = "dns"
-    IP = "ip"
-    EMAIL = "email"
-    URI = "uri"
-
-
-class SubjectAltNameRules(Model):
-    """Which subject alternative names a request may ask for."""
-
-    kinds: Annotated[tuple[NameKinds, ...], Field(min_length=1)] = (NameKinds.DNS,)
-    max_names: Annotated[int, Field(ge=1, le=250)] = 100
-    dns_suffixes: tuple[str, ...] = ()
-    """Where given, each DNS name equals one of these or ends in a dot and one of these."""
-
-
-class ExtensionProfile(Model):
-    """The X.509 v3 extensions of a certificate."""
-
-    description: Description = ""
-    extended_key_usage: Annotated[tuple[Literal["serverAuth", "clientAuth"], ...], Field(min_length=1)]
-    subject_alternative_names: SubjectAltNameRules = SubjectAltNameRules()
-
-
-class DnAttribute(Model):
-    """One attribute of the subject, by short name or dotted OID."""
-
-    type: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    required: bool = False
-    fixed: str | None = None
-    pattern: str | None = None
-    max_length: Annotated[int, Field(ge=1, le=32_768)] = 64
-
-
-class DnProfile(Model):
-    """The attributes that a subject may have, in their order."""
-
-    description: Description = ""
-    attributes: Annotated[tuple[DnAttribute, ...], Field(min_length=1)]
+    @model_validator(mode="after")
+    def _reminds_in_time(self) -> Self:
+        if list(self.reminders_hours) != sorted(set(self.reminders_hours)):
+            raise ValueError("`reminders_hours` rise from one to the next")
+        if self.reminders_hours and self.reminders_hours[-1] >= self.decide_within_hours:
+            raise ValueError("the last of `reminders_hours` comes before `decide_within_hours`")
+        return self
 
 
 class SigningCertificate(Model):
@@ -147,14 +130,23 @@ class SigningCertificate(Model):
     intermediate_file: FileName
     product: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9_]{1,64}\z")]
     organization_id: Annotated[int, Field(ge=1)]
+    container_id: Annotated[int, Field(ge=1)] | None = None
+    """The CA's container (division) under which it is ordered; without it the API key's own."""
     ca_cert_id: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9]{1,64}\z")]
     enrollment_methods: frozenset[EnrollmentMethod] = frozenset({EnrollmentMethod.CSR})
     key_types: Annotated[frozenset[str], Field(min_length=1)]
-    signature_hash: Literal["sha256", "sha384", "sha512"] = "sha256"
+    signature_hashes: Annotated[tuple[SignatureHash, ...], Field(min_length=1, max_length=3)] = (SignatureHash.SHA256,)
+    """With which the CA may sign; the first is what a request gets that names none."""
     max_validity_days: Annotated[int, Field(ge=1, le=3650)]
     approval_groups: Annotated[frozenset[ApprovalGroupField], Field(min_length=1)]
     extension_profiles: Annotated[frozenset[ExtensionProfileField], Field(min_length=1)]
     dn_profiles: Annotated[frozenset[DnProfileField], Field(min_length=1)]
+    submitters: frozenset[IdentityField] | None = None
+    """Where given, only these identities may submit to it."""
+
+    def takes(self, sender: str) -> bool:
+        """Whether this identity may submit to it, as far as it has a say."""
+        return self.submitters is None or sender in self.submitters
 
 
 class PolicyFile(Model):

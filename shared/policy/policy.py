@@ -1,30 +1,17 @@
 """The policy in force: parsed, cross-checked, with the certificates it names."""
 
-import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from shared.errors import RefusedError
-from shared.policy.model import (
-    DUTY_NAMES,
-    ApprovalGroup,
-    DnProfile,
-    EnrollmentMethod,
-    ExtensionProfile,
-    Identity,
-    IdentityKind,
-    NameKinds,
-    PolicyFile,
-    SigningCertificate,
-)
+from shared.policy.checking import Draft, Places, cross_check, draft_of
+from shared.policy.model import ApprovalGroup, Identity, PolicyFile, SigningCertificate
 from shared.vocabulary.duties import Duty
-from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.keys import PublicKey
-from shared.vocabulary.model import digest_of, mistakes
+from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import (
     ApprovalGroupName,
     Digest,
@@ -36,7 +23,7 @@ from shared.vocabulary.names import (
 )
 from shared.vocabulary.permissions import Permission
 from shared.x509.certificate import IssuedCertificate, parse_certificate, was_issued_by
-from shared.x509.keys import KEY_TYPES
+from shared.x509.profiles import DnProfile, ExtensionProfile
 
 ReadFile = Callable[[str], bytes]
 """Gives the bytes of a file that the policy names."""
@@ -51,6 +38,8 @@ class Policy:
     """Of the policy file's own bytes and of the certificates it names."""
     imported: Mapping[SigningCertificateName, IssuedCertificate]
     intermediates: Mapping[SigningCertificateName, IssuedCertificate]
+    warnings: tuple[Finding, ...] = ()
+    """What an operator should know of, though the policy is good."""
 
     @property
     def serial(self) -> int:
@@ -99,51 +88,49 @@ def parse_policy(text: bytes, read_file: ReadFile) -> Policy:
     """The policy that this TOML text and the certificate files it names make.
 
     Raises:
-        RefusedError: with every mistake found, each saying where it is.
+        RefusedError: with every mistake found, each saying where it is; warnings are among the findings too.
     """
     try:
-        parsed = tomllib.loads(text.decode())
+        decoded = text.decode()
+        parsed = tomllib.loads(decoded)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RefusedError(finding("policy.not-toml", str(error))) from None
-    try:
-        file = PolicyFile.model_validate(parsed, strict=False)
-    except ValidationError as error:
-        raise RefusedError.of(mistakes(error, code="policy.invalid")) from None
-    findings = list(_cross_check(file))
-    certificates, unreadable = _certificates(file, read_file)
+    draft, findings = draft_of(parsed, Places(decoded))
+    findings += cross_check(draft)
+    certificates, unreadable = _certificates(draft, read_file)
     findings += unreadable
-    if findings:
+    if refuses(findings):
         raise RefusedError.of(findings)
     seen = b"".join(pair[0].der + pair[1].der for pair in certificates.values())
     return Policy(
-        file=file,
+        file=PolicyFile.model_validate(parsed, strict=False),
         digest=digest_of(text + seen),
         imported={name: pair[0] for name, pair in certificates.items()},
         intermediates={name: pair[1] for name, pair in certificates.items()},
+        warnings=tuple(findings),
     )
 
 
 def _certificates(
-    file: PolicyFile, read_file: ReadFile
+    draft: Draft, read_file: ReadFile
 ) -> tuple[dict[SigningCertificateName, tuple[IssuedCertificate, IssuedCertificate]], list[Finding]]:
     pairs = {}
     findings: list[Finding] = []
-    for name, signing in file.signing_certificates.items():
-        where = f"signing_certificates.{name}"
-        imported = _certificate(f"{where}.certificate_file", signing.certificate_file, read_file, findings)
-        intermediate = _certificate(f"{where}.intermediate_file", signing.intermediate_file, read_file, findings)
+    for name, signing in draft.entries["signing_certificates"].items():
+        path = ("signing_certificates", name)
+        imported, intermediate = (
+            _certificate(draft.places.of(*path, field), getattr(signing, field), read_file, findings)
+            for field in ("certificate_file", "intermediate_file")
+        )
         if imported is None or intermediate is None:
             continue
         if not intermediate.is_ca:
-            findings.append(finding("policy.not-a-ca", f"{where}.intermediate_file: this is no CA certificate"))
+            text = f"{draft.places.of(*path, 'intermediate_file')}: this is no CA certificate"
+            findings.append(finding("policy.not-a-ca", text, value=signing.intermediate_file))
         elif not was_issued_by(imported, intermediate):
-            findings.append(
-                finding(
-                    "policy.imported-not-issued-by-intermediate",
-                    f"{where}: the imported certificate was not signed by the intermediate given with it",
-                )
-            )
-        pairs[name] = (imported, intermediate)
+            text = f"{draft.places.of(*path)}: the intermediate given with it did not sign the imported certificate"
+            findings.append(finding("policy.imported-not-issued-by-intermediate", text, value=name))
+        pairs[SigningCertificateName(name)] = (imported, intermediate)
     return pairs, findings
 
 
@@ -153,88 +140,6 @@ def _certificate(where: str, name: str, read_file: ReadFile, findings: list[Find
     except RefusedError as error:
         findings += [finding(found.code, f"{where}: {found.message}") for found in error.findings]
         return None
-
-
-def _cross_check(file: PolicyFile) -> Iterator[Finding]:
-    yield from _check_duties(file)
-    for name, identity in file.identities.items():
-        where = f"identities.{name}"
-        if name in DUTY_NAMES:
-            yield finding("policy.identity-named-as-duty", f"{where}: this name belongs to a duty")
-        yield from _unknown(where + ".permissions", identity.permissions, file.approval_groups, "approval group")
-    for group, rules in file.approval_groups.items():
-        people = {
-            identity.person
-            for identity in file.identities.values()
-            if identity.kind is IdentityKind.PERSON and identity.may(Permission.DECIDE, group)
-        }
-        if len(people) < rules.quorum:
-            yield finding(
-                "policy.quorum-out-of-reach",
-                f"approval_groups.{group}: {len(people)} people may decide, but the quorum is {rules.quorum}",
-            )
-    for profile_name, profile in file.dn_profiles.items():
-        for attribute in profile.attributes:
-            if attribute.pattern is not None and not _compiles(attribute.pattern):
-                yield finding(
-                    "policy.pattern-invalid",
-                    f"dn_profiles.{profile_name}.{attribute.type}: this pattern is no regular expression",
-                    value=attribute.pattern,
-                )
-    for certificate, signing in file.signing_certificates.items():
-        yield from _check_signing_certificate(f"signing_certificates.{certificate}", signing, file)
-
-
-def _check_duties(file: PolicyFile) -> Iterator[Finding]:
-    for duty in Duty:
-        if duty not in file.duties:
-            yield finding("policy.duty-without-key", f"duties.{duty}: its public key is missing")
-    owners: dict[str, str] = {}
-    everyone: list[tuple[str, tuple[PublicKey, ...]]] = [
-        *((f"duties.{duty}", keys.keys) for duty, keys in file.duties.items()),
-        *((f"identities.{name}", identity.keys) for name, identity in file.identities.items()),
-    ]
-    for owner, keys in everyone:
-        for key in keys:
-            if owners.setdefault(key.kid, owner) != owner:
-                yield finding("policy.key-shared", f"{owner}: this key is also that of {owners[key.kid]}", value=key.x)
-
-
-def _check_signing_certificate(where: str, signing: SigningCertificate, file: PolicyFile) -> Iterator[Finding]:
-    yield from _unknown(where, signing.approval_groups, file.approval_groups, "approval group")
-    yield from _unknown(where, signing.extension_profiles, file.extension_profiles, "extension profile")
-    yield from _unknown(where, signing.dn_profiles, file.dn_profiles, "DN profile")
-    yield from _unknown(where + ".key_types", signing.key_types, KEY_TYPES, "key type")
-    for name in sorted(signing.extension_profiles & file.extension_profiles.keys()):
-        profile = file.extension_profiles[name]
-        if "serverAuth" not in profile.extended_key_usage:
-            yield finding(
-                "policy.usage-not-deliverable",
-                f"{where}: the CA puts serverAuth into every TLS certificate, but extension profile {name} has it not",
-                value=", ".join(profile.extended_key_usage),
-            )
-        kinds = profile.subject_alternative_names.kinds
-        if set(kinds) != {NameKinds.DNS}:
-            yield finding(
-                "policy.names-not-deliverable",
-                f"{where}: only DNS names can be ordered, but extension profile {name} allows others",
-                value=", ".join(kinds),
-            )
-    if signing.enrollment_methods != {EnrollmentMethod.CSR}:
-        yield finding("policy.method-not-available", f"{where}: this version knows the enrollment method csr only")
-
-
-def _unknown(where: str, names: Iterable[str], known: Iterable[str], kind: str) -> Iterator[Finding]:
-    for name in sorted(set(names) - set(known)):
-        yield finding("policy.unknown-reference", f"{where}: there is no {kind} of this name", value=name)
-
-
-def _compiles(pattern: str) -> bool:
-    try:
-        re.compile(pattern)
-    except re.error:
-        return False
-    return True
 
 
 def read_policy(path: Path) -> Policy:

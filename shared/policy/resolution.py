@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.errors import RefusedError
-from shared.policy.model import DnProfile, ExtensionProfile, Trust
+from shared.policy.model import Trust
 from shared.policy.policy import Policy
 from shared.vocabulary.findings import finding
 from shared.vocabulary.model import Model
@@ -16,6 +16,7 @@ from shared.vocabulary.names import (
     ExtensionProfileField,
     SigningCertificateField,
 )
+from shared.x509.profiles import DnProfile, ExtensionProfile
 
 
 class ResolvedPolicy(Model):
@@ -26,9 +27,12 @@ class ResolvedPolicy(Model):
     extension_profile: ExtensionProfileField
     dn_profile: DnProfileField
     quorum: Annotated[int, Field(ge=1)]
+    requester_counts: bool
+    editor_may_approve: bool
     trust: Trust
     product: str
     organization_id: int
+    container_id: int | None
     ca_cert_id: str
     intermediate: DigestField
     """Of the issuing CA certificate, DER."""
@@ -46,8 +50,9 @@ def resolve(
     approval_group: ApprovalGroupField,
     extension_profile: ExtensionProfileField,
     dn_profile: DnProfileField,
+    signature_hash: str | None = None,
 ) -> ResolvedPolicy:
-    """The part of `policy` that these four choices bring together.
+    """The part of `policy` that these choices bring together; no hash means the signing certificate's first.
 
     Raises:
         RefusedError: a choice is unknown, or does not go with the signing certificate.
@@ -73,6 +78,9 @@ def resolve(
         for kind, name, found, allowed in choices
         if found is None or (allowed is not None and name not in allowed)
     ]
+    if signing is not None and signature_hash is not None and signature_hash not in signing.signature_hashes:
+        text = f"{signing_certificate} is signed for with: {', '.join(signing.signature_hashes)}"
+        findings.append(finding("request.signature-hash-not-allowed", text, value=signature_hash))
     if findings or signing is None or group is None or extensions is None or dn is None:
         raise RefusedError.of(findings)
     return ResolvedPolicy(
@@ -81,14 +89,33 @@ def resolve(
         extension_profile=extension_profile,
         dn_profile=dn_profile,
         quorum=group.quorum,
+        requester_counts=group.requester_counts,
+        editor_may_approve=group.editor_may_approve,
         trust=signing.trust,
         product=signing.product,
         organization_id=signing.organization_id,
+        container_id=signing.container_id,
         ca_cert_id=signing.ca_cert_id,
         intermediate=policy.intermediates[signing_certificate].sha256,
         key_types=tuple(sorted(signing.key_types)),
-        signature_hash=signing.signature_hash,
+        signature_hash=signature_hash or signing.signature_hashes[0],
         max_validity_days=signing.max_validity_days,
         extensions=extensions,
         dn=dn,
+    )
+
+
+def resolve_again(policy: Policy, signed: ResolvedPolicy) -> ResolvedPolicy:
+    """What `policy` says of the choices that brought this about.
+
+    Raises:
+        RefusedError: a choice is not there any more, or does not go with the signing certificate any more.
+    """
+    return resolve(
+        policy,
+        signing_certificate=signed.signing_certificate,
+        approval_group=signed.approval_group,
+        extension_profile=signed.extension_profile,
+        dn_profile=signed.dn_profile,
+        signature_hash=signed.signature_hash,
     )

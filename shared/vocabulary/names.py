@@ -39,3 +39,8 @@ DnProfileField = Annotated[DnProfileName, _NAME]
 RequestIdField = Annotated[RequestId, _UUID7]
 MessageIdField = Annotated[MessageId, _UUID]
 DigestField = Annotated[Digest, _DIGEST]
+EmailAddress = Annotated[
+    str,
+    StringConstraints(max_length=254, pattern=r"\A[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}\z"),
+]
+"""An address for mail (RFC 5321), without comments and quoted parts."""

@@ -9,6 +9,7 @@ from shared.errors import RefusedError
 from shared.vocabulary.findings import finding
 from shared.vocabulary.names import Digest
 from shared.x509.decoding import Kind, pem_text, read_one, refusing
+from shared.x509.extensions import MAX_EXTENSIONS, CertificateExtension, read_extension
 from shared.x509.keys import KeyFacts, key_facts, spki_digest
 from shared.x509.names import DistinguishedName, SubjectAltNames, read_general_names
 
@@ -31,19 +32,11 @@ _EXTENSION_REQUESTS = frozenset({"1.2.840.113549.1.9.14", "1.3.6.1.4.1.311.2.1.1
 
 
 @dataclass(frozen=True)
-class RequestedExtension:
-    """An extension the request asks for: dotted OID, criticality, and the DER inside its OCTET STRING."""
-
-    oid: str
-    critical: bool
-    der: bytes
-
-
-@dataclass(frozen=True)
 class VerifiedCsr:
     """A request whose sender holds the private key; only `parse_csr` makes one.
 
-    `names` is what the subjectAltName extension asks for: a CN in `subject` is not added to it.
+    `names` is what the subjectAltName extension asks for: a CN in `subject` is not added to it. All other extensions
+    are `requested_extensions`.
     `signature_hash` is None for keys that hash by themselves (Ed25519).
     """
 
@@ -53,7 +46,7 @@ class VerifiedCsr:
     subject: DistinguishedName
     names: SubjectAltNames
     signature_hash: str | None
-    requested_extensions: tuple[RequestedExtension, ...]
+    requested_extensions: tuple[CertificateExtension, ...]
 
     @property
     def spki(self) -> bytes:
@@ -126,12 +119,12 @@ def _extensions(csr: x509.CertificateSigningRequest) -> x509.Extensions:
         return csr.extensions
 
 
-def _requested(extensions: x509.Extensions) -> tuple[RequestedExtension, ...]:
-    with refusing("csr.extensions-unreadable", "a requested extension cannot be encoded again"):
-        return tuple(
-            RequestedExtension(found.oid.dotted_string, found.critical, found.value.public_bytes())
-            for found in extensions
-        )
+def _requested(extensions: x509.Extensions) -> tuple[CertificateExtension, ...]:
+    with refusing("csr.extensions-unreadable", "a requested extension cannot be read"):
+        asked = [found for found in extensions if not isinstance(found.value, x509.SubjectAlternativeName)]
+        if len(asked) > MAX_EXTENSIONS:
+            raise ValueError(f"a request may ask for at most {MAX_EXTENSIONS} extensions")
+        return tuple(read_extension(found) for found in asked)
 
 
 def _names(extensions: x509.Extensions) -> SubjectAltNames:

@@ -49,6 +49,8 @@ _DOTTED = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,38})){1,31}")
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,./:=?-]*")
 _PRINTABLE_TYPES = frozenset({"C", "jurisdictionC", "serialNumber", "2.5.4.46"})
+_UPN = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+_UTF8_STRING = 0x0C
 _IA5_TYPES = frozenset({"DC", "emailAddress"})
 
 
@@ -87,12 +89,17 @@ _Dns = Annotated[str, StringConstraints(min_length=1, max_length=2048), AfterVal
 _Ip = Annotated[str, StringConstraints(max_length=64), AfterValidator(_canonical_ip)]
 _Email = Annotated[str, _VISIBLE, AfterValidator(_canonical_email)]
 _Uri = Annotated[str, _VISIBLE]
+_Upn = Annotated[str, _VISIBLE, StringConstraints(pattern=r"\A[^@]+@[^@]+\z"), AfterValidator(_canonical_email)]
+
+
+AttributeType = Annotated[str, StringConstraints(max_length=128), AfterValidator(_canonical_type)]
+"""A short name such as `CN`, in its own spelling, or else a dotted OID."""
 
 
 class Attribute(Model):
     """One attribute of a name: a short name such as `CN`, or else a dotted OID, and its text."""
 
-    type: Annotated[str, AfterValidator(_canonical_type)]
+    type: AttributeType
     value: Annotated[str, StringConstraints(min_length=1, max_length=MAX_VALUE), AfterValidator(_showable)]
 
     def __str__(self) -> str:
@@ -166,6 +173,8 @@ class SubjectAltNames(Model):
     ip: Annotated[tuple[_Ip, ...], AfterValidator(_distinct)] = ()
     email: Annotated[tuple[_Email, ...], AfterValidator(_distinct)] = ()
     uri: Annotated[tuple[_Uri, ...], AfterValidator(_distinct)] = ()
+    upn: Annotated[tuple[_Upn, ...], AfterValidator(_distinct)] = ()
+    """User principal names: an otherName of Microsoft's, by which Windows knows who logs on."""
 
     def as_set(self) -> frozenset[tuple[str, str]]:
         """All names as pairs of kind and value."""
@@ -178,6 +187,7 @@ class SubjectAltNames(Model):
             *(x509.IPAddress(ipaddress.ip_address(address)) for address in self.ip),
             *(x509.RFC822Name(address) for address in self.email),
             *(x509.UniformResourceIdentifier(uri) for uri in self.uri),
+            *(x509.OtherName(_UPN, _utf8_string(name)) for name in self.upn),
         ]
 
 
@@ -186,7 +196,7 @@ def read_general_names(names: Iterable[x509.GeneralName]) -> tuple[SubjectAltNam
 
     Raises `ValueError` (pydantic's included) for what no name can be, such as an address with a newline.
     """
-    read: dict[str, list[str]] = {"dns": [], "ip": [], "email": [], "uri": []}
+    read: dict[str, list[str]] = {kind: [] for kind in SubjectAltNames.model_fields}
     findings = []
     for name in names:
         match name:
@@ -198,10 +208,29 @@ def read_general_names(names: Iterable[x509.GeneralName]) -> tuple[SubjectAltNam
                 read["email"].append(name.value)
             case x509.UniformResourceIdentifier():
                 read["uri"].append(name.value)
+            case x509.OtherName(type_id=oid) if oid == _UPN:
+                read["upn"].append(_utf8_text(name.value))
             case _:
-                message = "only DNS names, addresses, e-mail addresses and URIs are supported"
+                message = "only DNS names, addresses, e-mail addresses, URIs and user principal names are supported"
                 findings.append(finding("csr.name-kind-unsupported", message, value=type(name).__name__))
     return SubjectAltNames.model_validate(read), findings
+
+
+def _utf8_string(text: str) -> bytes:
+    """The text as a DER UTF8String."""
+    content = text.encode()
+    size = len(content).to_bytes((len(content).bit_length() + 7) // 8 or 1)
+    return bytes([_UTF8_STRING, *(size if len(content) < 0x80 else (0x80 | len(size), *size))]) + content  # noqa: PLR2004 - X.690 §8.1.3
+
+
+def _utf8_text(der: bytes) -> str:
+    """The text of a DER UTF8String. Raises `ValueError` for anything else."""
+    short = len(der) > 1 and der[1] < 0x80  # noqa: PLR2004 - X.690 §8.1.3
+    text = der[2:] if short else der[2 + (der[1] & 0x7F) :] if len(der) > 1 else b""
+    decoded = text.decode()
+    if _utf8_string(decoded) != der:
+        raise ValueError("a user principal name is a UTF8String in DER")
+    return decoded
 
 
 def _from_rdn(rdn: x509.RelativeDistinguishedName) -> Attribute:
@@ -228,6 +257,15 @@ def _check_attribute(attribute: Attribute) -> list[Finding]:
         unfit = True
     message = f"the attribute {attribute.type} cannot hold this value (RFC 5280 appendix A)"
     return [finding("name.attribute-unfit", message, value=attribute.value)] if unfit else []
+
+
+def attribute_problem(kind: str, value: str) -> str | None:
+    """Why an attribute of this type can't hold this text; None when it can."""
+    try:
+        unfit = _check_attribute(Attribute(type=kind, value=value))
+    except ValueError:
+        return "control characters, empty and oversized texts are no values"
+    return unfit[0].message if unfit else None
 
 
 # RFC 4514 §2.4 and §3. An escaped pair is one special character or two hexadecimal digits of UTF-8.

@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
 )
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, ObjectIdentifier
+from cryptography.x509.oid import AuthorityInformationAccessOID, ObjectIdentifier
 
 from shared.x509.certificate import IssuedCertificate
 from shared.x509.comparison import TrustKind
 from shared.x509.csr import VerifiedCsr
 from shared.x509.decoding import refusing
+from shared.x509.extensions import CERTIFICATE_POLICIES, CertificateExtension
 from shared.x509.names import Attribute, DistinguishedName, SubjectAltNames
 
 ORGANISATION_VALIDATED = ObjectIdentifier("2.23.140.1.2.2")
@@ -26,7 +27,7 @@ ORGANISATION_VALIDATED = ObjectIdentifier("2.23.140.1.2.2")
 _CRL = "http://crl.example.com/issuing.crl"
 _OCSP = "http://ocsp.example.com/"
 _ISSUER = "http://certificates.example.com/issuing.cer"
-_PURPOSES = {"serverAuth": ExtendedKeyUsageOID.SERVER_AUTH, "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH}
+_CA_BUSINESS = frozenset({CERTIFICATE_POLICIES})
 
 # BR 7.1.4.2 prescribes this order, and a CA writes the subject itself, whatever the order in the request.
 _ORDER = {
@@ -50,11 +51,12 @@ def would_be_certificate(
     *,
     subject: DistinguishedName,
     names: SubjectAltNames,
-    extended_key_usage: Iterable[str],
+    extensions: Iterable[CertificateExtension],
     issuer: IssuedCertificate,
     not_before: datetime,
     not_after: datetime,
     trust: TrustKind,
+    names_critical: bool = False,
 ) -> bytes:
     """The DER of the certificate that `issuer` would make of this; it is good for linting and nothing else.
 
@@ -62,8 +64,8 @@ def would_be_certificate(
     itself is there in good form: basic constraints, key usage, identifiers, and as placeholders the addresses; for
     public trust also the policy of an organisation-validated certificate, and in the subject C, O and L where they
     are missing, in the order of BR 7.1.4.2. All that the request brings stands there as it is, good or bad.
-    `not_after` is the last second of the validity. `extended_key_usage` holds `serverAuth`, `clientAuth` or dotted
-    OIDs. In one process the same arguments give the same bytes.
+    `not_after` is the last second of the validity. What `extensions` says takes the place of what the CA would add, but
+    for the policies of a public CA, which are its own. In one process the same arguments give the same bytes.
 
     Raises:
         RefusedError: `template.unfit` or `name.attribute-unfit`, for what no certificate can hold.
@@ -82,15 +84,19 @@ def would_be_certificate(
             .not_valid_before(not_before)
             .not_valid_after(not_after)
         )
-        for extension, critical in (
+        if names.as_set():
+            critical = names_critical or not written.attributes
+            builder = builder.add_extension(x509.SubjectAlternativeName(names.to_x509()), critical)
+        wanted = [(each.to_x509(), each.critical) for each in extensions if not public or each.type not in _CA_BUSINESS]
+        brought = {extension.oid for extension, _ in wanted}
+        added: list[tuple[x509.ExtensionType, bool]] = [
             (x509.BasicConstraints(ca=False, path_length=None), True),
             (_for_signatures(), True),
-            (x509.ExtendedKeyUsage([_purpose(purpose) for purpose in extended_key_usage]), False),
-            (x509.SubjectAlternativeName(names.to_x509()), not written.attributes),
             (_authority_key_identifier(authority), False),
             *((found, False) for found in _addresses()),
             (_policies(), False) if public else (x509.SubjectKeyIdentifier.from_public_key(key), False),
-        ):
+        ]
+        for extension, critical in (*wanted, *(each for each in added if each[0].oid not in brought)):
             builder = builder.add_extension(extension, critical)
         return _sign(builder, authority).public_bytes(Encoding.DER)
 
@@ -104,10 +110,6 @@ def _as_a_public_ca_writes_it(subject: DistinguishedName) -> DistinguishedName:
         attributes.append(_PLACE)
     ordered = sorted(attributes, key=lambda attribute: _ORDER.get(attribute.type, len(_ORDER)))
     return DistinguishedName(attributes=tuple(ordered))
-
-
-def _purpose(name: str) -> ObjectIdentifier:
-    return _PURPOSES.get(name) or ObjectIdentifier(name)
 
 
 def _for_signatures() -> x509.KeyUsage:

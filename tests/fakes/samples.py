@@ -130,7 +130,8 @@ def sample_events() -> dict[type[events.LifecycleEvent], events.LifecycleEvent]:
 @cache
 def sample_results() -> dict[type[Result], Result]:
     decision = world.decision(DIGEST, REQUEST, by="alice")
-    option = replies.ProfileOption(name="a", description="b")
+    file = world.policy().file
+    extensions, dn = ExtensionProfileName("tls-server"), DnProfileName("server")
     made: list[Result] = [
         replies.SubmitResult(request_id=REQUEST, state=State.PENDING),
         replies.OptionsResult(
@@ -138,17 +139,23 @@ def sample_results() -> dict[type[Result], Result]:
                 replies.SigningCertificateOption(
                     name=SigningCertificateName("public-tls"),
                     description="d",
+                    trust="public",
                     approval_groups=(WEB,),
                     extension_profiles=(ExtensionProfileName("tls-server"),),
                     dn_profiles=(DnProfileName("server"),),
                     enrollment_methods=("csr",),
                     key_types=("rsa-2048",),
+                    signature_hashes=("sha256",),
                     max_validity_days=199,
                 ),
             ),
-            extension_profiles=(option,),
-            dn_profiles=(option,),
-            approval_groups=(option,),
+            extension_profiles=(
+                replies.ExtensionProfileOption(name=extensions, profile=file.extension_profiles[extensions]),
+            ),
+            dn_profiles=(replies.DnProfileOption(name=dn, profile=file.dn_profiles[dn]),),
+            approval_groups=(
+                replies.ApprovalGroupOption(name=WEB, description="b", quorum=2, decide_within_hours=1, on_behalf=True),
+            ),
         ),
         STATUS,
         replies.RequestsResult(requests=(SUMMARY,), more=True),

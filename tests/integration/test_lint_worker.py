@@ -17,6 +17,7 @@ from shared.vocabulary.findings import Finding, Severity, refuses
 from shared.x509.certificate import parse_certificate
 from shared.x509.comparison import TrustKind
 from shared.x509.csr import parse_csr
+from shared.x509.extensions import CertificateExtension
 from shared.x509.names import DistinguishedName, SubjectAltNames
 from shared.x509.template import would_be_certificate
 from tests.world import make_csr, shared_ca
@@ -56,7 +57,7 @@ def certificate(names: int) -> bytes:
         parse_csr(make_csr("h0.example.com")),
         subject=SUBJECT,
         names=SubjectAltNames(dns=tuple(f"h{number}.example.com" for number in range(names))),
-        extended_key_usage=("serverAuth",),
+        extensions=(CertificateExtension(type="extendedKeyUsage", values=("serverAuth",)),),
         issuer=parse_certificate(shared_ca().intermediate),
         not_before=BEGIN,
         not_after=BEGIN + timedelta(days=100),

@@ -102,11 +102,13 @@ def _options(*groups: str, certificates: int = 1) -> replies.OptionsResult:
         replies.SigningCertificateOption(
             name=SigningCertificateName(f"public-{number}"),
             description="d",
+            trust="public",
             approval_groups=tuple(map(ApprovalGroupName, groups or ("web",))),
             extension_profiles=(ExtensionProfileName("tls-server"),),
             dn_profiles=(DnProfileName("server"),),
             enrollment_methods=("csr",),
             key_types=("ecdsa-p256",),
+            signature_hashes=("sha256",),
             max_validity_days=199,
         )
         for number in range(certificates)

@@ -14,11 +14,9 @@ from shared.contracts.content import RequestContent
 from shared.contracts.envelope import Envelope
 from shared.contracts.statement import JwsStatement, UnsignedSubmission
 from shared.evidence.jws import Typ, verify
-from shared.policy.fitness import check_request
-from shared.policy.resolution import resolve
+from shared.screening import screen
 from shared.vocabulary.keys import PublicKey
 from shared.vocabulary.model import Model
-from shared.x509.csr import parse_csr
 from tests import world
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "messages.md"
@@ -48,15 +46,7 @@ def _the_block_with(field: str) -> dict[str, Any]:
 
 def _check_content(content: RequestContent) -> None:
     """Check that intake would accept it under the example policy."""
-    resolved = resolve(
-        world.policy(),
-        signing_certificate=content.signing_certificate,
-        approval_group=content.approval_group,
-        extension_profile=content.extension_profile,
-        dn_profile=content.dn_profile,
-    )
-    findings = check_request(parse_csr(content.csr), resolved, expires_on=content.expires_on, today=world.NOW.date())
-    assert findings == []
+    assert screen(content, world.policy(), today=world.NOW.date()).findings == ()
 
 
 @pytest.mark.parametrize("block", ENVELOPES, ids=[json.loads(block)["type"] for block in ENVELOPES])

@@ -18,6 +18,7 @@ from shared.vocabulary.findings import Finding, Severity, refuses
 from shared.x509.certificate import parse_certificate
 from shared.x509.comparison import TrustKind
 from shared.x509.csr import VerifiedCsr, parse_csr
+from shared.x509.extensions import CertificateExtension
 from shared.x509.names import DistinguishedName, SubjectAltNames
 from shared.x509.template import would_be_certificate
 from tests.vectors.x509 import builders
@@ -56,7 +57,7 @@ def would_be(
         request(key),
         subject=subject,
         names=names,
-        extended_key_usage=eku,
+        extensions=(CertificateExtension(type="extendedKeyUsage", values=eku),),
         issuer=parse_certificate(shared_ca().intermediate),
         not_before=BEGIN,
         not_after=BEGIN + timedelta(days=days) - timedelta(seconds=1),

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from shared.evidence.steps import proposal_of
 from shared.policy.fitness import check_request, last_day
 from shared.policy.policy import Policy
 from shared.policy.resolution import ResolvedPolicy
-from shared.vocabulary.findings import refuses
-from shared.x509.csr import parse_csr
+from shared.vocabulary.findings import Finding, refuses
 from tests import world
 from tests.world import TODAY
 
@@ -20,9 +20,15 @@ def _resolved(policy: Policy | None = None) -> ResolvedPolicy:
     return world.revision_of(world.content(), policy or world.policy()).policy
 
 
-def _codes(csr: str, *, expires_on: date | None = None, today: date = TODAY, policy: Policy | None = None) -> set[str]:
-    found = check_request(parse_csr(csr), _resolved(policy), expires_on=expires_on, today=today)
-    return {each.code for each in found}
+def _found(
+    csr: str, *, expires_on: date | None = None, today: date = TODAY, policy: Policy | None = None
+) -> list[Finding]:
+    revision = world.revision_of(world.content(csr=csr, expires_on=expires_on), policy or world.policy())
+    return check_request(proposal_of(revision, revision.policy, today=today))
+
+
+def _codes(csr: str, *, expires_on: date | None = None, today: date = TODAY) -> set[str]:
+    return {each.code for each in _found(csr, expires_on=expires_on, today=today)}
 
 
 def test_an_ordinary_request_fits() -> None:
@@ -61,9 +67,9 @@ def test_the_calendar_of_public_trust_shortens_what_the_policy_allows(issued_on:
 def test_client_authentication_is_warned_of_while_the_ca_has_it_and_refused_afterwards() -> None:
     text = world.policy_text().replace('["serverAuth"]', '["serverAuth", "clientAuth"]')
     policy = world.policy(text)
-    csr = parse_csr(world.make_csr())
-    before = check_request(csr, _resolved(policy), expires_on=None, today=date(2027, 2, 28))
-    after = check_request(csr, _resolved(policy), expires_on=None, today=date(2027, 3, 1))
+    csr = world.make_csr()
+    before = _found(csr, today=date(2027, 2, 28), policy=policy)
+    after = _found(csr, today=date(2027, 3, 1), policy=policy)
     assert [found.code for found in before] == ["eku.client-auth-ends"]
     assert not refuses(before)
     assert [found.code for found in after] == ["eku.client-auth-ended"]

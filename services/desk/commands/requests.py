@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from services.desk.exits import usage
+from services.desk.fields import dn_rows, extension_rows
 from services.desk.files import STANDARD, write_output
 from services.desk.frame import Desk, RequestArgument, WaitLimitOption, command, request_id
-from services.desk.render import listed, safe
+from services.desk.render import Rows, listed, safe
 from services.desk.views import REQUEST_COLUMNS, request_row, show_status
-from shared.contracts.replies import DownloadResult, OptionsResult
+from shared.contracts.replies import ApprovalGroupOption, DownloadResult
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
@@ -37,20 +38,31 @@ def show_options(desk: Desk) -> None:
             f"Signing certificate {signing.name}",
             [
                 ("Description", safe(signing.description)),
-                ("Approval groups", _described(signing.approval_groups, options)),
-                ("Extension profiles", _described(signing.extension_profiles, options)),
-                ("DN profiles", _described(signing.dn_profiles, options)),
+                ("Trust", safe(signing.trust)),
+                ("Approval groups", listed(signing.approval_groups)),
+                ("Extension profiles", listed(signing.extension_profiles)),
+                ("DN profiles", listed(signing.dn_profiles)),
                 ("Enrollment methods", listed(signing.enrollment_methods)),
                 ("Key types", safe(", ".join(signing.key_types))),
+                ("Signature hashes", safe(", ".join(signing.signature_hashes))),
                 ("Valid for at most", f"{signing.max_validity_days} days"),
             ],
         )
+    for group in options.approval_groups:
+        desk.screen.sheet(f"Approval group {group.name}", _group(group))
+    for subject in options.dn_profiles:
+        desk.screen.sheet(f"DN profile {subject.name}", dn_rows(subject))
+    for profile in options.extension_profiles:
+        desk.screen.sheet(f"Extension profile {profile.name}", extension_rows(profile))
 
 
-def _described(names: tuple[str, ...], options: OptionsResult) -> str:
-    everything = (*options.approval_groups, *options.extension_profiles, *options.dn_profiles)
-    texts = {option.name: option.description for option in everything}
-    return listed(f"{name}  {texts.get(name, '')}".rstrip() for name in names)
+def _group(group: ApprovalGroupOption) -> Rows:
+    return [
+        ("Description", safe(group.description)),
+        ("Quorum", str(group.quorum)),
+        ("Decides within", f"{group.decide_within_hours} hours"),
+        ("On behalf of others", "yes" if group.on_behalf else "no"),
+    ]
 
 
 def show_request(

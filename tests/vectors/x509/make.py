@@ -258,7 +258,7 @@ def vectors() -> dict[str, tuple[bytes, str | None]]:
             ),
             ACCEPTED,
         ),
-        "name-other": (named(OTHER_NAME), KIND),
+        "name-other": (named(OTHER_NAME), None),
         "name-directory": (named(tlv(0xA4, PLAIN)), KIND),
         "name-registered-id": (named(tlv(0x88, b"\x2a\x03\x04")), KIND),
         "name-network": (named(tlv(0x87, bytes([192, 0, 2, 0, 255, 255, 255, 0]))), KIND),

@@ -1,0 +1,146 @@
+"""Screening: whether a request is well-formed, allowed, and fit for its profiles. Pure, and the same for everybody.
+
+Intake decides by it; `ra policy explain` tells by it what intake would decide.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TypeVar
+
+from shared.contracts.content import RequestContent
+from shared.errors import RefusedError
+from shared.lint.kinds import LintKind
+from shared.policy.composition import Composed, compose
+from shared.policy.fitness import RULES, Proposal, last_day
+from shared.policy.model import EnrollmentMethod, Trust
+from shared.policy.policy import Policy
+from shared.policy.resolution import ResolvedPolicy, resolve
+from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.names import IdentityName
+from shared.vocabulary.permissions import Permission
+from shared.x509.certificate import IssuedCertificate
+from shared.x509.comparison import TrustKind
+from shared.x509.csr import VerifiedCsr, parse_csr
+from shared.x509.template import would_be_certificate
+
+T = TypeVar("T")
+
+LINT_KINDS = {Trust.PUBLIC: LintKind.PUBLIC_TLS, Trust.PRIVATE: LintKind.PRIVATE}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was looked at, and what was found."""
+
+    about: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What screening found out.
+
+    `proposal` is there as soon as the CSR can be read and the policy knows the choices; it is good only if `findings`
+    refuse nothing.
+    """
+
+    steps: tuple[Step, ...]
+    csr: VerifiedCsr | None = None
+    resolved: ResolvedPolicy | None = None
+    composed: Composed | None = None
+    proposal: Proposal | None = None
+    added: tuple[Finding, ...] = field(default=())
+    """By what can't be told from the request and the policy alone: the linter, and keys known already."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything found, each once, in the order of the steps."""
+        found = (each for step in self.steps for each in step.findings)
+        return tuple(dict.fromkeys((*found, *self.added)))
+
+
+def check_sender(content: RequestContent, sender: IdentityName, policy: Policy) -> Iterator[Finding]:
+    """Why this identity may not submit this at all."""
+    identity, group = policy.identity(sender), content.approval_group
+    if identity is None or not identity.may(Permission.SUBMIT, group):
+        yield finding("identity.not-permitted", f"{sender} may not submit for this approval group", value=group)
+        return
+    signing = policy.signing_certificate(content.signing_certificate)
+    if signing is not None and not signing.takes(sender):
+        text = f"{sender} may not submit to this signing certificate"
+        yield finding("identity.not-permitted", text, value=content.signing_certificate)
+    if content.on_behalf_of is None:
+        return
+    if not identity.may(Permission.SUBMIT_ON_BEHALF, group):
+        text = f"{sender} may not submit on behalf of others"
+        yield finding("identity.not-permitted", text, value=content.on_behalf_of)
+    if policy.identity(content.on_behalf_of) is None:
+        yield finding("identity.unknown", "on_behalf_of names nobody", value=content.on_behalf_of)
+
+
+def screen(content: RequestContent, policy: Policy, *, today: date) -> Screened:
+    """Everything that speaks against this request, reported together."""
+    csr, reading = _tried("certificate request and proof of possession", lambda: parse_csr(content.csr))
+    resolved, choosing = _tried(
+        "signing certificate, approval group and profiles",
+        lambda: resolve(
+            policy,
+            signing_certificate=content.signing_certificate,
+            approval_group=content.approval_group,
+            extension_profile=content.extension_profile,
+            dn_profile=content.dn_profile,
+            signature_hash=content.signature_hash,
+        ),
+    )
+    steps = [reading, choosing, Step("enrollment method", tuple(_check_method(content, policy)))]
+    if csr is None or resolved is None:
+        return Screened(tuple(steps), csr, resolved)
+    composed = compose(csr, content.entered, resolved)
+    proposal = Proposal(
+        csr=csr,
+        subject=composed.subject,
+        names=composed.names,
+        extensions=composed.extensions,
+        resolved=resolved,
+        expires_on=content.expires_on,
+        today=today,
+    )
+    steps.append(Step("where the values come from", composed.findings))
+    steps += [Step(rule.about, tuple(rule.check(proposal))) for rule in RULES]
+    return Screened(tuple(steps), csr, resolved, composed, proposal)
+
+
+def _tried(about: str, act: Callable[[], T]) -> tuple[T | None, Step]:
+    try:
+        return act(), Step(about, ())
+    except RefusedError as refused:
+        return None, Step(about, refused.findings)
+
+
+def _check_method(content: RequestContent, policy: Policy) -> Iterator[Finding]:
+    signing = policy.signing_certificate(content.signing_certificate)
+    if signing is not None and EnrollmentMethod(content.method) not in signing.enrollment_methods:
+        text = f"{content.signing_certificate} allows: {', '.join(sorted(signing.enrollment_methods))}"
+        yield finding("request.method-not-allowed", text, value=content.method)
+
+
+def template_of(proposal: Proposal, issuer: IssuedCertificate) -> bytes:
+    """The certificate that this would become if it were issued today, DER: good for linting and nothing else.
+
+    Raises:
+        RefusedError: no certificate can hold what is asked for.
+    """
+    today, latest = proposal.today, proposal.expires_on or last_day(proposal.resolved, today=proposal.today)
+    rule = proposal.resolved.extensions.names
+    return would_be_certificate(
+        proposal.csr,
+        subject=proposal.subject,
+        names=proposal.names,
+        names_critical=rule is not None and rule.critical,
+        extensions=proposal.extensions,
+        issuer=issuer,
+        not_before=datetime(today.year, today.month, today.day, tzinfo=UTC),
+        not_after=datetime(latest.year, latest.month, latest.day, 23, 59, 59, tzinfo=UTC),
+        trust=TrustKind.PUBLIC if proposal.public else TrustKind.PRIVATE,
+    )
