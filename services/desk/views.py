@@ -1,5 +1,6 @@
 """What people are shown of requests and cases."""
 
+from services.desk.explaining import Explanation
 from services.desk.render import Rows, Screen, finding_line, listed, moment, paragraph, safe
 from shared.client.case import EarlierDecision, ShownCase
 from shared.contracts.replies import CaseResult, PendingCase, RequestSummary, StatusResult
@@ -115,10 +116,12 @@ def _standing(case: CaseResult, shown: ShownCase) -> Rows:
     ]
     if case.returned_because:
         rows.append(("Returned because", listed(finding_line(found) for found in case.returned_because)))
+    if case.blocked_because:
+        rows.append(("Can't be approved", listed(finding_line(found) for found in case.blocked_because)))
     return [
         *rows,
         ("Submission", shown.revision.submission),
-        ("Intake's signature", signed),
+        ("Intake's signature" if shown.revision.number == 1 else "Approval's signature", signed),
         ("Revision", f"{shown.revision.number}, {shown.digest}"),
     ]
 
@@ -129,3 +132,20 @@ def _decision(earlier: EarlierDecision) -> str:
     stale = "" if earlier.applies else ", of ANOTHER revision"
     note = f": {said.note}" if said.note else ""
     return f"{said.decision} by {said.approver} ({when}{stale}){note}"
+
+
+def show_explanation(screen: Screen, explanation: Explanation) -> None:
+    """What would happen to a request, rule by rule, and what the certificate would hold."""
+    for step in explanation.steps:
+        screen.say(f"{step.outcome:<12} {step.about}")
+        for found in step.findings:
+            screen.say(f"{'':<12} {finding_line(found)}")
+    screen.listing(
+        ("field", "value", "where it comes from"),
+        [(value.what, ", ".join(value.values), value.origin) for value in explanation.values],
+        empty="What the certificate would hold can't be told.",
+    )
+    if not explanation.accepted:
+        screen.say("It would be refused.")
+        return
+    screen.say(f"It would be accepted, and wait for {explanation.quorum} approvals by {explanation.approval_group}.")

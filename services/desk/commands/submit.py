@@ -8,8 +8,15 @@ import typer
 from pydantic import ValidationError
 
 from services.desk.choices import Choices, completed, name_of
+from services.desk.commands.picks import (
+    ApprovalGroupPick,
+    DnProfilePick,
+    ExtensionProfilePick,
+    SigningCertificatePick,
+)
+from services.desk.entering import entered
 from services.desk.exits import DeskError, Exit, Failure
-from services.desk.files import read_input
+from services.desk.files import STANDARD, read_input, write_output
 from services.desk.frame import Desk, WaitLimitOption, command, request_id
 from services.desk.views import show_status
 from shared.client.errors import NoAnswerError
@@ -25,19 +32,34 @@ SETTLED = frozenset({State.ISSUED, State.QUARANTINED, *FINAL_STATES})
 app = typer.Typer(help="Ask for a certificate.", no_args_is_help=True)
 
 
-def _pick(option: str, what: str) -> object:
-    return typer.Option(option, metavar="NAME", help=f"{what}; not needed where there is only one to pick.")
-
-
 @command(app, "csr")
 def submit_csr(
     desk: Desk,
     *,
     file: Annotated[Path, typer.Argument(metavar="FILE|-", help="The CSR, PKCS#10 in PEM or DER.")],
-    signing_certificate: Annotated[str | None, _pick("--signing-certificate", "The issuing CA configuration")] = None,
-    approval_group: Annotated[str | None, _pick("--approval-group", "Who decides")] = None,
-    extension_profile: Annotated[str | None, _pick("--extension-profile", "The certificate's extensions")] = None,
-    dn_profile: Annotated[str | None, _pick("--dn-profile", "The subject's form")] = None,
+    signing_certificate: SigningCertificatePick = None,
+    approval_group: ApprovalGroupPick = None,
+    extension_profile: ExtensionProfilePick = None,
+    dn_profile: DnProfilePick = None,
+    dn: Annotated[
+        list[str] | None,
+        typer.Option("--dn", metavar="TYPE=VALUE", help="An attribute of the subject, in place of the CSR's."),
+    ] = None,
+    san: Annotated[
+        list[str] | None,
+        typer.Option("--san", metavar="KIND:NAME", help="A name such as dns:www.example.com, in place of the CSR's."),
+    ] = None,
+    extension: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--extension",
+            metavar="TYPE=VALUES",
+            help="An extension: keyUsage=digitalSignature,keyAgreement, or OID=[critical,]DER in base64.",
+        ),
+    ] = None,
+    signature_hash: Annotated[
+        str | None, typer.Option(metavar="HASH", help="With which the CA signs; see `ra options`.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the request; its CN if not given.")] = None,
     expires_on: Annotated[
         datetime | None,
@@ -52,10 +74,17 @@ def submit_csr(
             "--request-id", metavar="UUID", parser=request_id, help="To repeat a submission that got no answer."
         ),
     ] = None,
+    only_print: Annotated[
+        bool, typer.Option("--print", help="Print the request as JSON and send nothing; see `ra policy explain`.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is issued, or will not be.")] = False,
     limit: WaitLimitOption = 600.0,
 ) -> None:
-    """Submit a CSR. It is signed with the profile's key, if the profile has one."""
+    """Submit a CSR. It is signed with the profile's key, if the profile has one.
+
+    What may be entered beside it, `ra options` shows. Options that take a value of a list may be repeated.
+    """
+    values = entered(subject=dn or (), names=san or (), extensions=extension or ())
     csr = parse_csr(read_input(file, limit=MAX_CSR_TEXT))
     choices = Choices(signing_certificate, approval_group, extension_profile, dn_profile)
     if not choices.complete:
@@ -65,11 +94,16 @@ def submit_csr(
         choices,
         request_id=request or new_request_id(),
         name=name or name_of(csr),
+        entered=values,
+        signature_hash=signature_hash,
         expires_on=expires_on and expires_on.date(),
         notes=notes,
         emails=tuple(email or ()),
         on_behalf_of=on_behalf_of,
     )
+    if only_print:
+        write_output(STANDARD, content.canonical() + b"\n")
+        return
     result = _submit(desk, content)
     if wait:
         desk.screen.say(f"Request {result.request_id} is submitted; waiting for it.")
