@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import OrderedDict
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -109,9 +111,8 @@ class LintWorker:
     async def aclose(self) -> None:
         """End the process; what is still waiting is told that the linter is not available."""
         self._closed = True
-        process = self._process
-        if process is not None and process.returncode is None:
-            process.kill()
+        if self._process is not None:
+            _kill(self._process)
         async with self._turn:
             await self._end()
 
@@ -176,8 +177,7 @@ class LintWorker:
         process, self._process = self._process, None
         if process is None:
             return
-        if process.returncode is None:
-            process.kill()
+        _kill(process)
         async with asyncio.timeout(_FAREWELL_SECONDS):
             await process.communicate()
 
@@ -198,6 +198,17 @@ class LintWorker:
 
 class _BreakdownError(Exception):
     """The process hung or died while it was at work."""
+
+
+def _kill(process: Process) -> None:
+    """Have the process end, if it has not.
+
+    `Process.kill` looks first whether it has, and by that reaps it. The event loop, whose business that is, would
+    then not find its child, and would warn of it.
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 async def _ask(process: Process, asked: bytes) -> bytes:

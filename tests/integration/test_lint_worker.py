@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -275,6 +276,32 @@ async def test_closing_ends_the_process_and_tells_those_who_wait() -> None:
     with pytest.raises(UnavailableError, match="closed"):
         await worker.lint(b"x", PUBLIC)
     await worker.aclose()
+
+
+async def test_a_process_that_has_ended_is_reaped_by_the_event_loop_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It died and the event loop has not noticed yet, when it is to be killed: at the end, or after a breakdown."""
+    reap, may_reap = os.waitpid, threading.Event()
+
+    def reap_later(process: int, options: int) -> tuple[int, int]:
+        if threading.current_thread() is not threading.main_thread():
+            assert may_reap.wait(PATIENCE)
+        return reap(process, options)
+
+    monkeypatch.setattr(os, "waitpid", reap_later)
+    worker = stand_in()
+    await worker.probe()
+    process = worker.process_id
+    assert process is not None
+    os.kill(process, signal.SIGKILL)
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - the event loop is not to notice it yet
+    closing = asyncio.create_task(worker.aclose())
+    await asyncio.sleep(0)
+    may_reap.set()
+    await closing
+    assert caplog.messages == []
+    assert worker.process_id is None
 
 
 async def test_a_process_without_its_duty_ends_by_itself() -> None:
