@@ -8,8 +8,12 @@ import structlog
 
 def configure_logs(duty: str, *, level: int = logging.INFO) -> None:
     """Send our own log lines and those of libraries, as JSON, to standard error."""
+
+    def name_duty(_: object, __: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
+        return {"duty": duty, **line}  # not a context variable: a library's own thread would not have it
+
     shared: list[structlog.types.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        name_duty,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.dict_tracebacks,
@@ -35,4 +39,3 @@ def configure_logs(duty: str, *, level: int = logging.INFO) -> None:
     root.setLevel(level)
     for chatty in ("httpx", "httpcore", "aiormq", "aio_pika", "pymongo", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(duty=duty)

@@ -285,9 +285,9 @@ def test_an_idle_duty_ends_in_order_when_it_is_asked_to(stack: Stack, duty: Duty
         assert child.wait(PATIENCE_SECONDS) == 0
     log = log_of(process)
     assert not {"error", "critical"} & {line["level"] for line in log}
-    own = [line for line in log if "duty" in line]  # what a library says in a thread of its own names no duty
-    assert [line["event"] for line in own][-2:] == ["stopping", "stopped"]
-    assert {line["duty"] for line in own} == {str(duty)}
+    course = ["started", "stopping", "stopped"]
+    assert [line["event"] for line in log if line["event"] in course] == course
+    assert {line["duty"] for line in log} == {str(duty)}
 
 
 @pytest.mark.parametrize("duty", [Duty.INTAKE, Duty.REVOKER])
