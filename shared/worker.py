@@ -20,6 +20,7 @@ from shared.errors import RefusedError, UnavailableError
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey
 from shared.messaging.gate import Gate
+from shared.messaging.policy_gate import PolicyGate
 from shared.messaging.runtime import Routes, Runtime
 from shared.mongo.database import Database
 from shared.mongo.store import MongoStore
@@ -94,6 +95,10 @@ class Worker(Generic[SettingsT]):
     def open_gate(self, name: str, probe: Callable[[], Awaitable[None]]) -> Gate:
         """The gate of something that this duty depends on; made on the running event loop."""
         return Gate(name, probe, on_change=lambda up: self._dependencies.set(name, up=up))
+
+    def open_policy_gate(self) -> PolicyGate:
+        """The gate before which events wait for a policy that is not in force here yet."""
+        return PolicyGate(self.in_force, on_change=lambda up: self._dependencies.set(PolicyGate.name, up=up))
 
     def _evidence_key(self) -> SigningKey:
         path = self.settings.evidence.key_file
@@ -181,12 +186,14 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
     loop.add_signal_handler(signal.SIGHUP, changed.set)
     gate = worker.open_gate("database", worker.database.ping)
     work = wire(worker, gate)
+    policy = worker.open_policy_gate()
     runtime = Runtime(
         worker.duty,
         work.routes,
         worker.link,
         is_identity=lambda name: worker.in_force.policy.identity(name) is not None,
         gates=[gate, *work.gates],
+        policy=policy,
         metrics=worker.messages,
         clock=worker.clock,
     )
@@ -195,6 +202,7 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
         return {
             "broker": worker.link.is_up,
             "database": gate.is_open,
+            policy.name: policy.is_open,
             **{other.name: other.is_open for other in work.gates},
             **{name: holds() for name, holds in work.conditions.items()},
         }

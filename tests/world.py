@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -40,6 +40,7 @@ from shared.vocabulary.names import (
 from shared.x509.csr import parse_csr
 
 EXAMPLE_POLICY = Path(__file__).parent.parent / "deploy" / "policy" / "policy.toml"
+CHOICES = ("signing_certificate", "approval_group", "extension_profile", "dn_profile")
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -197,6 +198,11 @@ def policy_text(**replacements: str) -> str:
     return text
 
 
+def newer_policy(*changes: tuple[str, str], serial: int = 2) -> str:
+    """The text of a policy that comes after the example, with these pieces of text changed."""
+    return policy_text(**{"serial = 1": f"serial = {serial}", **dict(changes)})
+
+
 @cache
 def policy(text: str | None = None) -> Policy:
     """A policy in force, by default the example's."""
@@ -272,6 +278,7 @@ def revision_of(asked: RequestContent, policy_now: Policy, *, requesters: Sequen
         expires_on=asked.expires_on,
         notes=asked.notes,
         emails=asked.emails,
+        policy_digest=policy_now.digest,
         policy=resolved,
         findings=(),
     )
@@ -321,33 +328,57 @@ class Approved:
     digest: Digest
 
 
-def accepted(asked: RequestContent | None = None, *, at: datetime = NOW) -> Approved:
-    """An honest chain up to intake's revision."""
+def accepted(asked: RequestContent | None = None, *, at: datetime = NOW, revision: Revision | None = None) -> Approved:
+    """An honest chain up to intake's revision, by default the one that follows from the policy."""
     asked = asked or content()
-    revision = revision_of(asked, policy())
+    revision = revision or revision_of(asked, policy())
     token = signing_key(Duty.INTAKE).sign(revision.canonical(), Typ.REVISION, at)
     evidence = Evidence(submission=submission(asked, at=at), revisions=(JwsStatement(jws=token),))
     return Approved(evidence, revision, digest_of(revision.canonical()))
+
+
+def renewed(
+    begun: Approved, policy_now: Policy, *, at: datetime = NOW, signer: str = Duty.APPROVAL, **changes: object
+) -> Approved:
+    """What an honest approval makes of it when this policy comes into force; `changes` are those of a dishonest one."""
+    former = begun.revision
+    choices = {name: getattr(former.policy, name) for name in CHOICES}
+    update = {
+        "number": former.number + 1,
+        "predecessor": begun.digest,
+        "policy": resolve(policy_now, **choices),
+        "policy_digest": policy_now.digest,
+    }
+    revision = former.model_copy(update=update | changes)
+    token = signing_key(signer).sign(revision.canonical(), Typ.REVISION, at)
+    revisions = (*begun.evidence.revisions, JwsStatement(jws=token))
+    evidence = begun.evidence.model_copy(update={"revisions": revisions, "decisions": (), "verdict": None})
+    return Approved(evidence, revision, digest_of(revision.canonical()))
+
+
+def judged(begun: Approved, *, by: Sequence[str] = ("alice", "ben"), at: datetime = NOW, sequence: int = 2) -> Approved:
+    """With the decisions of these approvers, and approval's verdict on them."""
+    request_id = begun.revision.request_id
+    decisions = tuple(decision(begun.digest, request_id, by=name, at=at) for name in by)
+    token = verdict(begun.digest, request_id, decisions, at=at, sequence=sequence)
+    return replace(begun, evidence=begun.evidence.model_copy(update={"decisions": decisions, "verdict": token}))
 
 
 def approved(
     asked: RequestContent | None = None, *, by: Sequence[str] = ("alice", "ben"), at: datetime = NOW
 ) -> Approved:
     """An honest chain up to the verdict, approved by these identities."""
-    begun = accepted(asked, at=at)
-    request_id = begun.revision.request_id
-    decisions = tuple(decision(begun.digest, request_id, by=name, at=at) for name in by)
-    evidence = begun.evidence.model_copy(
-        update={"decisions": decisions, "verdict": verdict(begun.digest, request_id, decisions, at=at)}
-    )
-    return Approved(evidence, begun.revision, begun.digest)
+    return judged(accepted(asked, at=at), by=by, at=at)
 
 
-def issued(asked: RequestContent | None = None, *, at: datetime = NOW) -> Approved:
-    """An honest chain up to the certificate."""
+def issued(
+    asked: RequestContent | None = None, *, at: datetime = NOW, policy_renewed: Policy | None = None
+) -> Approved:
+    """An honest chain up to the certificate, if need be renewed under another policy before it was approved."""
     from shared.evidence.jws import payload_of  # noqa: PLC0415 - only whole chains need it
 
-    begun = approved(asked, at=at)
+    begun = accepted(asked, at=at)
+    begun = judged(begun if policy_renewed is None else renewed(begun, policy_renewed, at=at), at=at)
     ca = shared_ca()
     said = Issuance(
         request_id=begun.revision.request_id,

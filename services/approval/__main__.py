@@ -7,6 +7,7 @@ from services.approval.config import ApprovalSettings
 from services.approval.handlers import (
     DecisionHandler,
     ListPendingHandler,
+    Renewals,
     RequestAcceptedHandler,
     RequestReturnedHandler,
     ShowCaseHandler,
@@ -25,16 +26,17 @@ def wire(worker: Worker[ApprovalSettings], _gate: Gate) -> Work:
     """Put approval together."""
     cases = MongoCases(worker.database)
     in_force, clock, prefetch = worker.in_force, worker.clock, worker.settings.broker.prefetch
-    decision = DecisionHandler(cases, in_force, worker.key, clock)
+    renewals = Renewals(in_force, worker.key, clock)
+    decision = DecisionHandler(cases, in_force, renewals, worker.key, clock)
     return Work(
         routes=routes(
             (events.RequestAccepted, RequestAcceptedHandler(cases, in_force, worker.evidence, clock)),
-            (events.RequestReturned, RequestReturnedHandler(cases, in_force, clock)),
+            (events.RequestReturned, RequestReturnedHandler(cases, in_force, renewals, clock)),
             (commands.ApproveRequest, decision),
             (commands.DenyRequest, decision),
             (commands.WithdrawRequest, WithdrawRequestHandler(cases, in_force, clock)),
             (commands.ListPending, ListPendingHandler(cases, in_force, clock)),
-            (commands.ShowCase, ShowCaseHandler(cases, in_force, clock)),
+            (commands.ShowCase, ShowCaseHandler(cases, in_force, renewals, clock)),
         ),
         subscriptions=lambda: [
             Subscription(events_queue(Duty.APPROVAL), prefetch),

@@ -14,7 +14,7 @@ from shared.evidence.jws import SigningKey, Typ
 from shared.evidence.steps import DecisionKind, Verdict
 from shared.messaging.messages import NOTHING, Outcome, Outgoing, Received, publish_event, reply_ok
 from shared.observability.metrics import EvidenceMetrics
-from shared.vocabulary.findings import finding
+from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
@@ -41,8 +41,33 @@ class RequestAcceptedHandler:
         evidence = events.Evidence(
             submission=message.data.evidence.submission, revisions=message.data.evidence.revisions
         )
-        await self.cases.insert(rules.new_case(evidence, verified, sequence=message.order, now=now))
+        case = rules.new_case(evidence, verified, sequence=message.order, policy_serial=message.policy_serial, now=now)
+        await self.cases.insert(case)
         return NOTHING
+
+
+@dataclass(frozen=True)
+class Renewals:
+    """Brings pending cases under the policy in force."""
+
+    in_force: PolicyInForce
+    key: SigningKey
+    clock: Clock
+
+    def up_to_date(self, case: Case) -> tuple[Case, tuple[Finding, ...]]:
+        """The case with its revision renewed, if the policy that applies to it has changed.
+
+        With it come the reasons why nobody could approve it under the policy in force.
+        """
+        now = self.clock.now()
+        try:
+            revision = rules.renewal(case, self.in_force, now=now)
+        except RefusedError as refused:
+            return case, refused.findings
+        if revision is None:
+            return case, ()
+        token = self.key.sign(revision.canonical(), Typ.REVISION, now)
+        return rules.renewed(case, revision, token, policy_serial=self.in_force.policy.serial, now=now), ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +76,7 @@ class DecisionHandler:
 
     cases: CaseStore
     in_force: PolicyInForce
+    renewals: Renewals
     key: SigningKey
     clock: Clock
 
@@ -63,6 +89,9 @@ class DecisionHandler:
         if stored is not None:
             return stored
         approves = isinstance(message.data, commands.ApproveRequest)
+        blocked: tuple[Finding, ...] = ()
+        if approves:
+            case, blocked = self.renewals.up_to_date(case)
         decided = rules.decide(
             case,
             message.data.decision,
@@ -72,6 +101,8 @@ class DecisionHandler:
             policy_digest=self.in_force.policy.digest,
             now=self.clock.now(),
         )
+        if blocked:
+            raise RefusedError.of(blocked)
         changed, follows = self._following(message, decided)
         await self.cases.replace(changed.followed_by(message.id, *follows))
         return Outcome(publish=follows)
@@ -91,7 +122,13 @@ class DecisionHandler:
         event_type = events.RequestApproved if case.state is State.APPROVED else events.RequestDenied
         event = event_type(request_id=case.id, approval_group=case.approval_group, evidence=case.evidence)
         return case, (
-            publish_event(event, origin=message.id, sequence=case.sequence, at=self.clock.now()),
+            publish_event(
+                event,
+                origin=message.id,
+                sequence=case.sequence,
+                policy_serial=self.in_force.policy.serial,
+                at=self.clock.now(),
+            ),
             answer,
         )
 
@@ -127,7 +164,13 @@ class WithdrawRequestHandler:
         event = events.RequestWithdrawn(request_id=case.id, approval_group=case.approval_group, by=message.sender)
         result = WithdrawResult(request_id=case.id, state=changed.state)
         follows = (
-            publish_event(event, origin=message.id, sequence=changed.sequence, at=now),
+            publish_event(
+                event,
+                origin=message.id,
+                sequence=changed.sequence,
+                policy_serial=self.in_force.policy.serial,
+                at=now,
+            ),
             reply_ok(message, result, "The request is withdrawn.", at=now),
         )
         await self.cases.replace(changed.followed_by(message.id, *follows))
@@ -140,6 +183,7 @@ class RequestReturnedHandler:
 
     cases: CaseStore
     in_force: PolicyInForce
+    renewals: Renewals
     clock: Clock
 
     async def __call__(self, message: Received[events.RequestReturned]) -> Outcome:
@@ -154,12 +198,21 @@ class RequestReturnedHandler:
         changed = rules.take_back(case, message.data, anchor=self.in_force.anchor, sequence=message.order, now=now)
         if changed is None:
             return NOTHING
+        changed, _ = self.renewals.up_to_date(changed)
         follows: tuple[Outgoing, ...] = ()
         if changed.state is State.DENIED:
             event = events.RequestDenied(
                 request_id=case.id, approval_group=case.approval_group, evidence=changed.evidence
             )
-            follows = (publish_event(event, origin=message.id, sequence=changed.sequence, at=now),)
+            follows = (
+                publish_event(
+                    event,
+                    origin=message.id,
+                    sequence=changed.sequence,
+                    policy_serial=self.in_force.policy.serial,
+                    at=now,
+                ),
+            )
         await self.cases.replace(changed.followed_by(message.id, *follows))
         return Outcome(publish=follows)
 
@@ -187,7 +240,7 @@ class ListPendingHandler:
                 )
             )
         found = await self.cases.open_for(groups, after=ask.after, limit=ask.limit + 1)
-        cases = tuple(rules.pending_case(case, message.sender, self.in_force.anchor) for case in found[: ask.limit])
+        cases = tuple(rules.pending_case(case, message.sender, self.in_force) for case in found[: ask.limit])
         result = PendingResult(cases=cases, more=len(found) > ask.limit)
         text = f"{len(cases)} requests wait for a decision."
         return Outcome(publish=(reply_ok(message, result, text, at=self.clock.now()),))
@@ -195,10 +248,11 @@ class ListPendingHandler:
 
 @dataclass(frozen=True)
 class ShowCaseHandler:
-    """Shows a case to those who may decide on it, view it or asked for it."""
+    """Shows a case to those who may decide on it, view it or asked for it, under the policy in force."""
 
     cases: CaseStore
     in_force: PolicyInForce
+    renewals: Renewals
     clock: Clock
 
     async def __call__(self, message: Received[commands.ShowCase]) -> Outcome:
@@ -207,8 +261,11 @@ class ShowCaseHandler:
         viewers = (Permission.DECIDE, Permission.VIEW)
         if case is None or not rules.may_see(case, message.sender, viewers, self.in_force.policy):
             raise rules.unknown_request(message.data.request_id)
-        result = rules.shown_case(case, self.in_force.anchor)
-        text = f"The request is {case.state}."
+        shown, blocked = self.renewals.up_to_date(case)
+        if shown is not case:
+            await self.cases.replace(shown)
+        result = rules.shown_case(shown, self.in_force.anchor, blocked_because=blocked)
+        text = f"The request is {shown.state}."
         return Outcome(publish=(reply_ok(message, result, text, at=self.clock.now()),))
 
 

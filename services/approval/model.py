@@ -25,6 +25,8 @@ class Case(Aggregate):
     subject: str
     evidence: Evidence
     revision: DigestField
+    policy_serial: int
+    """Of the policy by which the revision in force was made."""
     deciders: tuple[IdentityField, ...] = ()
     """Who made the decisions in the evidence, in their order."""
     verdict: DigestField | None = None

@@ -5,27 +5,33 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.approval.model import Case
-from shared.contracts.events import Evidence, RequestAccepted, RequestReturned
+from shared.contracts.events import MOST_REVISIONS, Evidence, RequestAccepted, RequestReturned
 from shared.contracts.replies import CaseResult, PendingCase
 from shared.contracts.statement import JwsStatement
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
-from shared.evidence.jws import SKEW
-from shared.evidence.steps import DecisionKind, Verdict
+from shared.evidence.in_force import PolicyInForce
+from shared.evidence.jws import SKEW, payload_of
+from shared.evidence.steps import DecisionKind, Revision, Verdict
 from shared.evidence.verification import (
     VerifiedDecision,
     VerifiedRevision,
     check_decider,
     counting_people,
+    judged_by,
     lapsed,
     verify_decision,
     verify_revision,
 )
+from shared.policy.composition import compose
 from shared.policy.policy import Policy
-from shared.vocabulary.findings import Finding, finding
+from shared.policy.resolution import resolve_again
+from shared.vocabulary.findings import Finding, finding, refuses
+from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import ApprovalGroupName, Digest, IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
+from shared.x509.csr import parse_csr
 
 
 def accepted_revision(event: RequestAccepted, anchor: Anchor, *, now: datetime) -> VerifiedRevision:
@@ -40,8 +46,10 @@ def accepted_revision(event: RequestAccepted, anchor: Anchor, *, now: datetime) 
     return verified
 
 
-def new_case(evidence: Evidence, verified: VerifiedRevision, *, sequence: int, now: datetime) -> Case:
-    """The case of a request that intake accepted."""
+def new_case(
+    evidence: Evidence, verified: VerifiedRevision, *, sequence: int, policy_serial: int, now: datetime
+) -> Case:
+    """The case of a request that intake accepted under the policy of this serial."""
     revision = verified.revision
     return Case(
         id=revision.request_id,
@@ -54,9 +62,77 @@ def new_case(evidence: Evidence, verified: VerifiedRevision, *, sequence: int, n
         subject=str(revision.subject),
         evidence=evidence,
         revision=verified.digest,
+        policy_serial=policy_serial,
         accepted_at=now,
         changed_at=now,
     )
+
+
+def renewal(case: Case, in_force: PolicyInForce, *, now: datetime) -> Revision | None:
+    """The revision that a pending case needs under a newer policy; `None` while the one that it has will do.
+
+    It says what the requester asked for, put together anew under that policy; of the findings none is left out.
+
+    Raises:
+        RefusedError: with every reason why nobody can approve this request under the policy in force.
+    """
+    if case.state is not State.PENDING or not _is_newer(in_force.policy, case):
+        return None
+    submission, verified = verify_revision(case.evidence, in_force.anchor, now=now)
+    former = verified.revision
+    resolved = resolve_again(in_force.policy, former.policy)
+    if resolved == former.policy:
+        return None
+    composed = compose(parse_csr(former.csr), submission.content.entered, resolved)
+    changed = former.model_copy(
+        update={"subject": composed.subject, "names": composed.names, "extensions": composed.extensions}
+    )
+    findings = [*composed.findings, *judged_by(resolved, changed, today=now.date())]
+    if refuses(findings):
+        raise RefusedError.of(findings)
+    if len(case.evidence.revisions) == MOST_REVISIONS:
+        text = "its policy has changed too often: withdraw it, and submit it again"
+        raise RefusedError(finding("revision.too-many", text, value=MOST_REVISIONS))
+    return changed.model_copy(
+        update={
+            "number": former.number + 1,
+            "predecessor": verified.digest,
+            "policy": resolved,
+            "policy_digest": in_force.policy.digest,
+            "findings": (*former.findings, *(found for found in findings if found not in former.findings)),
+        }
+    )
+
+
+def renewed(case: Case, revision: Revision, token: str, *, policy_serial: int, now: datetime) -> Case:
+    """The case with this renewal, signed by approval: who approved the former revision must decide anew."""
+    revisions = (*case.evidence.revisions, JwsStatement(jws=token))
+    return case.model_copy(
+        update={
+            "evidence": case.evidence.model_copy(update={"revisions": revisions, "decisions": ()}),
+            "subject": str(revision.subject),
+            "revision": digest_of(revision.canonical()),
+            "policy_serial": policy_serial,
+            "deciders": (),
+            "changed_at": now,
+        }
+    )
+
+
+def _is_newer(policy: Policy, case: Case) -> bool:
+    """Of several copies of approval, one may still have an older policy: it takes nothing back."""
+    return policy.serial > case.policy_serial
+
+
+def awaits_renewal(case: Case, policy: Policy) -> bool:
+    """Whether the decisions made so far on a pending case no longer count, as its part of the policy has changed."""
+    if not _is_newer(policy, case):
+        return False
+    revision = Revision.read(payload_of(case.evidence.revisions[-1].jws), code="evidence.revision-invalid")
+    try:
+        return resolve_again(policy, revision.policy) != revision.policy
+    except RefusedError:
+        return True
 
 
 @dataclass(frozen=True)
@@ -247,10 +323,12 @@ def groups_of(identity: IdentityName, policy: Policy) -> list[ApprovalGroupName]
     ]
 
 
-def pending_case(case: Case, viewer: IdentityName, anchor: Anchor) -> PendingCase:
+def pending_case(case: Case, viewer: IdentityName, in_force: PolicyInForce) -> PendingCase:
     """The case as a line of the viewer's list."""
+    anchor = in_force.anchor
     rules = anchor.approval_groups.get(case.approval_group)
-    people = {anchor.person_of(decider) for decider in case.deciders}
+    deciders = () if awaits_renewal(case, in_force.policy) else case.deciders
+    people = {anchor.person_of(decider) for decider in deciders}
     return PendingCase(
         request=case.summary(),
         approvals=len(people),
@@ -259,8 +337,8 @@ def pending_case(case: Case, viewer: IdentityName, anchor: Anchor) -> PendingCas
     )
 
 
-def shown_case(case: Case, anchor: Anchor) -> CaseResult:
-    """The case as an approver looks at it."""
+def shown_case(case: Case, anchor: Anchor, *, blocked_because: tuple[Finding, ...]) -> CaseResult:
+    """The case as an approver looks at it, with the reasons why it can't be approved now."""
     rules = anchor.approval_groups.get(case.approval_group)
     return CaseResult(
         request_id=case.id,
@@ -269,6 +347,7 @@ def shown_case(case: Case, anchor: Anchor) -> CaseResult:
         decisions=case.evidence.decisions,
         quorum=rules.quorum if rules else 0,
         returned_because=case.returned_because,
+        blocked_because=blocked_because,
     )
 
 

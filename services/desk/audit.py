@@ -12,7 +12,8 @@ from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import EvidenceFile, verify_evidence
 from shared.evidence.jws import payload_of
-from shared.evidence.steps import Decision, Issuance, Revision, Revocation, Verdict
+from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, Revocation, Verdict
+from shared.evidence.verification import check_chain
 from shared.policy.composition import compose
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import Model, digest_of
@@ -69,13 +70,14 @@ def check_consistency(file: EvidenceFile) -> Report:
     """
     evidence = file.evidence
     content, submission = _submission(evidence)
-    revision, revised = _step(evidence.revisions[-1].jws, Revision)
-    steps = [f"submission {submission}", f"revision {revision.number} by intake: {revision.subject}, {revised}"]
-    findings = list(_check_start(file, content, submission, revision))
+    chain = [_step(statement.jws, Revision) for statement in evidence.revisions]
+    revision, revised = chain[-1]
+    steps = [f"submission {submission}", *(_revision(each, digest) for each, digest in chain)]
+    findings = [*check_chain(chain), *_check_start(file, content, submission, revision)]
     decisions = [_step(statement.jws, Decision) for statement in evidence.decisions]
     for said, _ in decisions:
         steps.append(f"{said.approver}: {said.decision}")
-        if said.revision != revised or said.request_id != file.request_id:
+        if not _is_about(said, chain) or said.request_id != file.request_id:
             findings.append(_contradiction("decision", "a decision is about another revision"))
     verdict = _step(evidence.verdict, Verdict) if evidence.verdict else None
     if verdict is not None:
@@ -111,6 +113,17 @@ def _step(token: str, model: type[StepT]) -> tuple[StepT, Digest]:
     return model.read(payload, code="evidence.payload-invalid"), digest_of(payload)
 
 
+def _revision(revision: Revision, digest: Digest) -> str:
+    by = "intake" if revision.number == 1 else "approval, a renewal"
+    return f"revision {revision.number} by {by}: {revision.subject}, {digest}"
+
+
+def _is_about(decision: Decision, chain: list[tuple[Revision, Digest]]) -> bool:
+    """Whether a decision is about the revision in force; a denial may be about a former one."""
+    counts_for = chain if decision.decision is DecisionKind.DENY else chain[-1:]
+    return decision.revision in {digest for _, digest in counts_for}
+
+
 def _contradiction(step: str, message: str) -> Finding:
     return finding(f"evidence.{step}-differs", message)
 
@@ -120,8 +133,6 @@ def _check_start(
 ) -> Iterator[Finding]:
     if len({file.request_id, content.request_id, revision.request_id}) != 1:
         yield _contradiction("request", "file, submission and revision name different requests")
-    if len(file.evidence.revisions) != 1 or revision.number != 1 or revision.predecessor is not None:
-        yield finding("evidence.revisions", "this version knows requests of one revision only")
     if revision.submission != submission:
         yield _contradiction("submission", "the revision was not made from this submission")
     asked = parse_csr(content.csr)

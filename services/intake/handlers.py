@@ -12,15 +12,17 @@ from shared.contracts.statement import JwsStatement
 from shared.errors import ConflictError, RefusedError
 from shared.evidence.file import EvidenceFile
 from shared.evidence.in_force import PolicyInForce
-from shared.evidence.jws import SigningKey, Typ
-from shared.evidence.steps import DecisionKind
+from shared.evidence.jws import SigningKey, Typ, payload_of
+from shared.evidence.steps import Decision, DecisionKind, Verdict
 from shared.evidence.verification import (
     VerifiedSubmission,
     read_issuance,
     read_revocation,
     verify_approval,
     verify_decision,
+    verify_revision,
     verify_submission,
+    verify_verdict,
 )
 from shared.messaging.messages import (
     Outcome,
@@ -30,6 +32,7 @@ from shared.messaging.messages import (
     publish_event,
     reply_ok,
 )
+from shared.options import options_for
 from shared.screening import LINT_KINDS, Screened, check_sender, screen, template_of
 from shared.vocabulary.findings import finding, refuses
 from shared.vocabulary.names import IdentityName, RequestId
@@ -97,14 +100,15 @@ class SubmitRequestHandler:
         record = rules.new_record(submission, message.sender, screened, now=now)
         if record.state is State.REFUSED:
             return record, ()
-        revision = rules.first_revision(submission, record.requesters, screened)
+        policy = self.in_force.policy
+        revision = rules.first_revision(submission, record.requesters, screened, policy_digest=policy.digest)
         token = self.key.sign(revision.canonical(), Typ.REVISION, now)
         evidence = events.Evidence(submission=message.data.submission, revisions=(JwsStatement(jws=token),))
         accepted = events.RequestAccepted(request_id=record.id, approval_group=record.approval_group, evidence=evidence)
         result = SubmitResult(request_id=record.id, state=record.state)
         text = "The request was accepted and waits for its approvers."
         return record.model_copy(update={"evidence": evidence}), (
-            publish_event(accepted, origin=message.id, sequence=1, at=now),
+            publish_event(accepted, origin=message.id, sequence=1, policy_serial=policy.serial, at=now),
             reply_ok(message, result, text, at=now),
         )
 
@@ -143,7 +147,7 @@ class ShowOptionsHandler:
 
     async def __call__(self, message: Received[commands.ShowOptions]) -> Outcome:
         """Handle the question."""
-        result = rules.options_for(message.sender, self.in_force.policy)
+        result = options_for(message.sender, self.in_force.policy)
         return Outcome(publish=(reply_ok(message, result, "What you may pick.", at=self.clock.now()),))
 
 
@@ -224,19 +228,24 @@ class LifecycleHandler:
         return Outcome(publish=publish)
 
     def _check_proof(self, message: Received[events.LifecycleEvent]) -> None:
-        """What a duty's word alone must not change: the evidence is verified before it is kept."""
+        """What a duty's word alone must not change: the evidence is verified before it is kept.
+
+        What people decided under an older policy can't be judged by this one: approval's word is taken for it.
+        """
         now, anchor = self.clock.now(), self.in_force.anchor
+        is_past = message.policy_serial < self.in_force.policy.serial
         match message.data:
             case events.RequestApproved() as event:
-                approval = verify_approval(event.evidence, anchor, now=now, as_of_verdict=True)
-                if approval.verdict.sequence != message.order:
+                verdict = self._verdict(event, is_past=is_past)
+                if verdict.sequence != message.order:
                     raise RefusedError(finding("evidence.sequence-differs", "the verdict belongs to another event"))
-                proven = approval.verdict.request_id
+                proven = verdict.request_id
             case events.CertificateIssued() | events.CertificateQuarantined() as event:
                 _, issuance = read_issuance(event.issuance, anchor, now=now)
                 proven = issuance.request_id
             case events.RequestDenied() as event:
-                said = [verify_decision(each, anchor, now=now).decision for each in event.evidence.decisions]
+                verify_revision(event.evidence, anchor, now=now)
+                said = [self._decision(each, is_past=is_past) for each in event.evidence.decisions]
                 denials = [each.request_id for each in said if each.decision is DecisionKind.DENY]
                 if not denials:
                     raise RefusedError(finding("evidence.denial-missing", "nobody's denial comes with this"))
@@ -247,6 +256,17 @@ class LifecycleHandler:
                 return
         if proven != message.data.request_id:
             raise RefusedError(finding("evidence.request-differs", "the evidence is about another request"))
+
+    def _verdict(self, event: events.RequestApproved, *, is_past: bool) -> Verdict:
+        now, anchor = self.clock.now(), self.in_force.anchor
+        if is_past:
+            return verify_verdict(event.evidence, anchor, now=now)
+        return verify_approval(event.evidence, anchor, now=now, as_of_verdict=True).verdict
+
+    def _decision(self, statement: JwsStatement, *, is_past: bool) -> Decision:
+        if is_past:
+            return Decision.read(payload_of(statement.jws), code="decision.invalid")
+        return verify_decision(statement, self.in_force.anchor, now=self.clock.now()).decision
 
     def _notices(
         self, message: Received[events.LifecycleEvent], before: RequestRecord, after: RequestRecord

@@ -9,11 +9,6 @@ from shared.contracts.catalogue import EVENT_OF
 from shared.contracts.content import RequestContent
 from shared.contracts.events import RequestAccepted
 from shared.contracts.replies import (
-    ApprovalGroupOption,
-    DnProfileOption,
-    ExtensionProfileOption,
-    OptionsResult,
-    SigningCertificateOption,
     StatusResult,
 )
 from shared.errors import RefusedError
@@ -23,7 +18,7 @@ from shared.messaging.messages import Outgoing
 from shared.policy.policy import Policy
 from shared.screening import Screened
 from shared.vocabulary.findings import Finding, finding, refuses
-from shared.vocabulary.names import IdentityName
+from shared.vocabulary.names import Digest, IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
 
@@ -41,7 +36,11 @@ def check_signature(submission: VerifiedSubmission, sender: IdentityName, policy
 
 
 def first_revision(
-    submission: VerifiedSubmission, requesters: tuple[IdentityName, ...], screened: Screened
+    submission: VerifiedSubmission,
+    requesters: tuple[IdentityName, ...],
+    screened: Screened,
+    *,
+    policy_digest: Digest,
 ) -> Revision:
     """Revision 1 of an accepted request."""
     content, proposal = submission.content, screened.proposal
@@ -62,6 +61,7 @@ def first_revision(
         notes=content.notes,
         emails=content.emails,
         policy=proposal.resolved,
+        policy_digest=policy_digest,
         findings=screened.findings,
     )
 
@@ -135,48 +135,4 @@ def status_of(record: RequestRecord) -> StatusResult:
         history=history_of(record),
         serial_number=record.serial_number,
         not_after=record.not_after,
-    )
-
-
-def options_for(sender: IdentityName, policy: Policy) -> OptionsResult:
-    """What this identity may pick when it submits, and what it may fill in."""
-    identity, file = policy.identity(sender), policy.file
-    groups = {name for name in file.approval_groups if identity is not None and identity.may(Permission.SUBMIT, name)}
-    signing = {
-        name: certificate
-        for name, certificate in sorted(file.signing_certificates.items())
-        if certificate.approval_groups & groups and certificate.takes(sender)
-    }
-    extensions = {name for certificate in signing.values() for name in certificate.extension_profiles}
-    dns = {name for certificate in signing.values() for name in certificate.dn_profiles}
-    return OptionsResult(
-        signing_certificates=tuple(
-            SigningCertificateOption(
-                name=name,
-                description=certificate.description,
-                trust=certificate.trust,
-                approval_groups=tuple(sorted(certificate.approval_groups & groups)),
-                extension_profiles=tuple(sorted(certificate.extension_profiles)),
-                dn_profiles=tuple(sorted(certificate.dn_profiles)),
-                enrollment_methods=tuple(sorted(certificate.enrollment_methods)),
-                key_types=tuple(sorted(certificate.key_types)),
-                signature_hashes=certificate.signature_hashes,
-                max_validity_days=certificate.max_validity_days,
-            )
-            for name, certificate in signing.items()
-        ),
-        extension_profiles=tuple(
-            ExtensionProfileOption(name=name, profile=file.extension_profiles[name]) for name in sorted(extensions)
-        ),
-        dn_profiles=tuple(DnProfileOption(name=name, profile=file.dn_profiles[name]) for name in sorted(dns)),
-        approval_groups=tuple(
-            ApprovalGroupOption(
-                name=name,
-                description=file.approval_groups[name].description,
-                quorum=file.approval_groups[name].quorum,
-                decide_within_hours=file.approval_groups[name].decide_within_hours,
-                on_behalf=identity is not None and identity.may(Permission.SUBMIT_ON_BEHALF, name),
-            )
-            for name in sorted(groups)
-        ),
     )

@@ -85,7 +85,7 @@ def _warnings(accepted: Happening) -> tuple[Finding, ...]:
 def _evidence(
     record: RequestRecord, event: events.LifecycleEvent, sequence: int, told: Sequence[tuple[Happening, State]]
 ) -> dict[str, object]:
-    """The evidence with what this event adds: decisions of the latest round, unless they were given back since."""
+    """The evidence with what this event adds: the latest round's revisions, and its decisions unless given back."""
     evidence, decided = record.evidence, record.decided
     if evidence is None:
         return {}
@@ -93,7 +93,11 @@ def _evidence(
         case events.RequestApproved() | events.RequestDenied() if sequence > decided:
             decided = sequence
             evidence = evidence.model_copy(
-                update={"decisions": event.evidence.decisions, "verdict": event.evidence.verdict}
+                update={
+                    "revisions": event.evidence.revisions,
+                    "decisions": event.evidence.decisions,
+                    "verdict": event.evidence.verdict,
+                }
             )
         case events.CertificateIssued() | events.CertificateQuarantined():
             evidence = evidence.model_copy(update={"issuance": event.issuance})

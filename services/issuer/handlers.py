@@ -48,9 +48,7 @@ class RequestApprovedHandler:
             approval = rules.approval_in(message.data, self.in_force, sequence=message.order, now=now)
         except RefusedError as refused:
             return await self._refuse(message, refused.findings)
-        order = rules.accepted_order(
-            None, message.data, approval, sequence=message.order, now_ms=milliseconds(now.timestamp())
-        ).followed_by(message.id)
+        order = self._accepted(None, message, approval).followed_by(message.id)
         if await self.orders.insert(order):
             self.offer(order)
             return NOTHING
@@ -75,11 +73,21 @@ class RequestApprovedHandler:
                 rules.given_back(known, approval.verdict_digest).followed_by(message.id, *publish)
             )
             return Outcome(publish=publish)
-        order = rules.accepted_order(
-            known, message.data, approval, sequence=message.order, now_ms=milliseconds(now.timestamp())
-        )
+        order = self._accepted(known, message, approval)
         self.offer(await self.orders.replace(order.followed_by(message.id)))
         return NOTHING
+
+    def _accepted(
+        self, known: Order | None, message: Received[events.RequestApproved], approval: VerifiedApproval
+    ) -> Order:
+        return rules.accepted_order(
+            known,
+            message.data,
+            approval,
+            sequence=message.order,
+            policy_serial=self.in_force.policy.serial,
+            now_ms=milliseconds(self.clock.now().timestamp()),
+        )
 
     async def _refuse(self, message: Received[events.RequestApproved], findings: tuple[Finding, ...]) -> Outcome:
         """Give the approval back if the verdict at least is approval's own; a forgery is counted and kept."""
@@ -124,7 +132,13 @@ class RequestApprovedHandler:
             findings=findings,
             denial=denial,
         )
-        return publish_event(event, origin=message.id, sequence=message.order + 1, at=self.clock.now())
+        return publish_event(
+            event,
+            origin=message.id,
+            sequence=message.order + 1,
+            policy_serial=self.in_force.policy.serial,
+            at=self.clock.now(),
+        )
 
     def _own_verdict(self, event: events.RequestApproved) -> Digest | None:
         """The digest of the verdict, if approval really signed it for this request: forgeries are not answered."""

@@ -49,6 +49,8 @@ class Order(Aggregate):
     denials: tuple[JwsStatement, ...] = ()
     """Signed denials that the issuer saw on their way to approval."""
     sequence: int = 0
+    policy_serial: int = 0
+    """Of the policy under which the approval was accepted: nobody orders it under an older one."""
     approval_group: ApprovalGroupField | None = None
     requesters: tuple[IdentityField, ...] = ()
     evidence: Evidence | None = None

@@ -84,6 +84,9 @@ class Ordering:
 
     async def _place(self, order: Order) -> None:
         """Verify once more, store the intent, then order."""
+        if order.policy_serial > self.in_force.policy.serial:  # another copy has a newer policy: this one waits for it
+            await self._hold(order)
+            return
         approval = await self._verified(order)
         if approval is None:
             return
@@ -318,6 +321,7 @@ class Ordering:
             event,
             origin=f"{order.id}/{order.verdict}",
             sequence=order.sequence + 1,
+            policy_serial=self.in_force.policy.serial,
             at=self.clock.now(),
             role=role,
         )

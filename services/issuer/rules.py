@@ -12,17 +12,18 @@ from shared.evidence.anchor import Anchor
 from shared.evidence.file import check_issued
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import payload_of
-from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, proposal_of
+from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision
 from shared.evidence.verification import (
     VerifiedApproval,
     VerifiedDecision,
     check_decider,
+    judged_by,
     read_issuance,
     verify_approval,
     verify_decision,
 )
 from shared.identifiers import following_id
-from shared.policy.fitness import check_request, last_day, purposes_of
+from shared.policy.fitness import last_day, purposes_of
 from shared.policy.resolution import resolve_again
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.formats import DownloadFormat
@@ -40,16 +41,15 @@ def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: dateti
     """
     approval = verify_approval(evidence, in_force.anchor, now=now)
     revision = approval.revision.revision
-    signed = revision.policy
-    current = resolve_again(in_force.policy, signed)
-    if current != signed:
+    current = resolve_again(in_force.policy, revision.policy)
+    if current != revision.policy:
         raise RefusedError(
             finding(
                 "evidence.policy-differs",
                 "the policy that applies to this request has changed since it was signed",
             )
         )
-    findings = [*check_request(proposal_of(revision, current, today=now.date())), *check_orderable(revision)]
+    findings = [*judged_by(current, revision, today=now.date()), *check_orderable(revision)]
     if refuses(findings):
         raise RefusedError.of(findings)
     return approval
@@ -93,17 +93,19 @@ def approval_in(event: RequestApproved, in_force: PolicyInForce, *, sequence: in
 def standing_denial(
     denials: Sequence[JwsStatement], approval: VerifiedApproval, anchor: Anchor, *, now: datetime
 ) -> JwsStatement | None:
-    """A witnessed denial of this revision that the approval leaves out.
+    """A witnessed denial of this revision, or of one that it renews, that the approval leaves out.
 
-    A denial by somebody who had approved the same revision before is not one: a second decision changes nothing.
+    A denial by somebody who had approved the same revision before is not one: a second decision changes nothing. Nor
+    is one of a former revision by somebody who approved its renewal.
     """
     approved_at = {decision.decision.approver: decision.signed_at for decision in approval.decisions}
     for statement in denials:
         denial = _denial(statement, anchor, now=now)
         if denial is None or list(check_decider(denial.decision, approval.revision, anchor)):
             continue
-        earlier = approved_at.get(denial.decision.approver)
-        if earlier is None or earlier > denial.signed_at:
+        approved = approved_at.get(denial.decision.approver)
+        is_of_former = denial.decision.revision != approval.revision.digest
+        if approved is None or (approved > denial.signed_at and not is_of_former):
             return statement
     return None
 
@@ -181,15 +183,22 @@ def check_witnessed(
 
 
 def accepted_order(
-    known: Order | None, event: RequestApproved, approval: VerifiedApproval, *, sequence: int, now_ms: int
+    known: Order | None,
+    event: RequestApproved,
+    approval: VerifiedApproval,
+    *,
+    sequence: int,
+    policy_serial: int,
+    now_ms: int,
 ) -> Order:
-    """The entry of an approval that holds, ready to be ordered."""
+    """The entry of an approval that holds under the policy of this serial, ready to be ordered."""
     revision = approval.revision.revision
     entry = known or Order(id=revision.request_id, state=OrderState.ACCEPTED)
     return entry.model_copy(
         update={
             "state": OrderState.ACCEPTED,
             "sequence": sequence,
+            "policy_serial": policy_serial,
             "approval_group": revision.policy.approval_group,
             "requesters": revision.requesters,
             "evidence": event.evidence,

@@ -28,6 +28,7 @@ def wire(worker: Worker[RevokerSettings], gate: Gate) -> Work:
         certificates=certificates,
         ca=DigiCertRevocation(client),
         publish=worker.link.publish,
+        in_force=worker.in_force,
         key=worker.key,
         clock=clock,
         lease=timedelta(seconds=settings.ca.timeout_seconds * 2),

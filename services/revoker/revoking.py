@@ -11,6 +11,7 @@ from services.revoker.model import Certificate, CertificateState
 from services.revoker.ports import CertificateStore, RevocationRefusedError, RevokingAuthority
 from shared.clock import Clock
 from shared.contracts import events
+from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
 from shared.messaging.messages import Outgoing, publish_event
 from shared.messaging.schedule import milliseconds
@@ -26,6 +27,7 @@ class Revoking:
     certificates: CertificateStore
     ca: RevokingAuthority
     publish: Callable[[Outgoing], Awaitable[None]]
+    in_force: PolicyInForce
     key: SigningKey
     clock: Clock
     lease: timedelta
@@ -64,7 +66,7 @@ class Revoking:
 
     async def _note_revoked(self, certificate: Certificate) -> None:
         now = self.clock.now()
-        revocation = rules.revocation_of(certificate, now=now)
+        revocation = rules.revocation_of(certificate, policy_digest=self.in_force.policy.digest, now=now)
         event = events.CertificateRevoked(
             request_id=certificate.id,
             approval_group=certificate.approval_group,
@@ -95,6 +97,7 @@ class Revoking:
             event,
             origin=f"{certificate.id}/{certificate.issuance}/{sequence}",
             sequence=sequence,
+            policy_serial=self.in_force.policy.serial,
             at=self.clock.now(),
         )
         stored = await self.certificates.replace(

@@ -7,13 +7,11 @@ from shared.contracts.commands import RevokeCertificate
 from shared.contracts.events import CertificateIssued, CertificateQuarantined
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
-from shared.evidence.jws import Typ, verify
-from shared.evidence.steps import Revision, Revocation
-from shared.evidence.verification import read_issuance
+from shared.evidence.steps import Revocation
+from shared.evidence.verification import read_issuance, read_revision
 from shared.policy.policy import Policy
-from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import finding
-from shared.vocabulary.names import IdentityName
+from shared.vocabulary.names import Digest, IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.reasons import RevocationReason
 from shared.x509.certificate import parse_certificate
@@ -37,11 +35,10 @@ def certificate_of(
         RefusedError: `evidence.*`.
     """
     signed, issuance = read_issuance(event.issuance, anchor, now=now)
-    revised = verify(event.revision.jws, Typ.REVISION, anchor.duties[Duty.INTAKE], now=now)
-    revision = Revision.read(revised.payload, code="evidence.revision-invalid")
+    revised = read_revision(event.revision.jws, anchor, now=now)
     if issuance.revision != revised.digest or event.request_id != issuance.request_id:
         raise RefusedError(finding("evidence.issuance-differs", "the certificate was issued for another revision"))
-    leaf = parse_certificate(issuance.chain[0])
+    revision, leaf = revised.revision, parse_certificate(issuance.chain[0])
     return Certificate(
         id=event.request_id,
         quarantined=issuance.outcome == "quarantined",
@@ -111,7 +108,7 @@ def _may_revoke(certificate: Certificate, sender: IdentityName, policy: Policy) 
     )
 
 
-def revocation_of(certificate: Certificate, *, now: datetime) -> Revocation:
+def revocation_of(certificate: Certificate, *, policy_digest: Digest, now: datetime) -> Revocation:
     """What the revoker signs when the CA has revoked."""
     if certificate.reason is None or certificate.requested_by is None or certificate.requested_at is None:
         raise ValueError("a revocation has a reason, a requester and a time")
@@ -125,4 +122,5 @@ def revocation_of(certificate: Certificate, *, now: datetime) -> Revocation:
         requested_by=certificate.requested_by,
         requested_at=certificate.requested_at,
         revoked_at=now,
+        policy_digest=policy_digest,
     )

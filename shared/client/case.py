@@ -7,10 +7,9 @@ from shared.contracts.replies import CaseResult
 from shared.contracts.statement import DecisionStatement
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
-from shared.evidence.jws import Typ, payload_of, verify
+from shared.evidence.jws import payload_of
 from shared.evidence.steps import Decision, Revision
-from shared.evidence.verification import verify_decision
-from shared.vocabulary.duties import Duty
+from shared.evidence.verification import read_revision, verify_decision
 from shared.vocabulary.findings import finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest
@@ -36,23 +35,25 @@ class ShownCase:
     """Computed here, from the payload itself: what a decision signs for."""
     csr: VerifiedCsr
     signed_at: datetime | None
-    """When intake signed the revision; None where there is no anchor to verify that with."""
+    """When its duty signed the revision; None where there is no anchor to verify that with."""
     decisions: tuple[EarlierDecision, ...]
     doubtful: int
     """How many decisions came with it whose signatures do not hold; they are not among `decisions`."""
 
 
 def read_case(case: CaseResult, anchor: Anchor | None, *, now: datetime) -> ShownCase:
-    """What the case really holds; with an anchor, intake's signature and the approvers' are verified.
+    """What the case really holds; with an anchor, the duty's signature and the approvers' are verified.
+
+    A revision is signed by intake, a renewal by approval.
 
     Raises:
-        RefusedError: `case.*` when what would be shown and what would be signed differ, `evidence.*` when intake's
-            signature does not hold, `csr.*` when the CSR is none.
+        RefusedError: `case.*` when what would be shown and what would be signed differ, `evidence.*` when its
+            duty's signature does not hold, `csr.*` when the CSR is none.
     """
     payload = payload_of(case.revision.jws)
     signed_at = None
     if anchor is not None:
-        signed_at = verify(case.revision.jws, Typ.REVISION, anchor.duties[Duty.INTAKE], now=now).signed_at
+        signed_at = read_revision(case.revision.jws, anchor, now=now).signed_at
     revision = Revision.read(payload, code="case.unreadable")
     csr = parse_csr(revision.csr)
     _check(case, revision, payload, csr)

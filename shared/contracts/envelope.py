@@ -35,6 +35,8 @@ class Header(Model):
     """Extension attribute of replies: the id of the message that is answered."""
     sequence: Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,8}\z")] | None = None
     """Extension attribute of lifecycle events (CloudEvents' own `sequence`): the request's n-th event."""
+    policyserial: Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,17}\z")] | None = None
+    """Extension attribute of lifecycle events: the serial of the policy that its duty had in force then."""
 
 
 class Envelope(Header, Generic[DataT]):
@@ -46,3 +48,8 @@ class Envelope(Header, Generic[DataT]):
     def order(self) -> int:
         """The sequence number of a lifecycle event, or 0."""
         return int(self.sequence) if self.sequence else 0
+
+    @property
+    def policy_serial(self) -> int:
+        """The serial of the policy under which a lifecycle event was composed, or 0."""
+        return int(self.policyserial) if self.policyserial else 0

@@ -12,6 +12,8 @@ from shared.vocabulary.names import ApprovalGroupField, DigestField, RequestIdFi
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
 
+MOST_REVISIONS = 50
+
 
 class LifecycleEvent(Model):
     """Something that happened to one request."""
@@ -26,7 +28,7 @@ class Evidence(Model):
     """The signed chain, as far as it has come: the steps of the design in their order."""
 
     submission: SubmissionStatement
-    revisions: Annotated[tuple[RevisionStatement, ...], Field(min_length=1, max_length=50)]
+    revisions: Annotated[tuple[RevisionStatement, ...], Field(min_length=1, max_length=MOST_REVISIONS)]
     decisions: Annotated[tuple[DecisionStatement, ...], Field(max_length=50)] = ()
     verdict: CompactJws | None = None
     issuance: CompactJws | None = None

@@ -186,6 +186,8 @@ class CaseResult(Result):
     decisions: tuple[DecisionStatement, ...]
     quorum: int
     returned_because: tuple[Finding, ...] = ()
+    blocked_because: tuple[Finding, ...] = ()
+    """Why nobody can approve it under the policy in force; it can still be denied and withdrawn."""
 
 
 class DecisionResult(Result):

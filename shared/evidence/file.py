@@ -151,8 +151,14 @@ def _beginning(file: EvidenceFile, revision: VerifiedRevision) -> list[str]:
     signed = "signed" if file.evidence.submission.kind == "jws" else "unsigned"
     return [
         f"{signed} submission by {', '.join(content.requesters)}: {content.subject}",
-        f"{revision.signed_at.isoformat()}  intake accepted it as revision {content.number}, {revision.digest}",
+        *map(_revised, (*revision.former, revision)),
     ]
+
+
+def _revised(revision: VerifiedRevision) -> str:
+    number = revision.revision.number
+    who = "intake accepted it" if number == 1 else "approval renewed it under another policy"
+    return f"{revision.signed_at.isoformat()}  {who} as revision {number}, {revision.digest}"
 
 
 def _revoked(revocation: Revocation) -> str:

@@ -1,5 +1,7 @@
 """The policy in force in a process, with the anchor that follows from it."""
 
+import asyncio
+
 from shared.evidence.anchor import Anchor
 from shared.policy.policy import Policy
 
@@ -8,8 +10,16 @@ class PolicyInForce:
     """Holds the policy that handlers decide by; it changes as a whole or not at all."""
 
     def __init__(self, policy: Policy) -> None:
+        self._replaced = asyncio.Event()
         self.replace(policy)
 
     def replace(self, policy: Policy) -> None:
         """Decide by this policy from now on."""
         self.policy, self.anchor = policy, Anchor.of(policy)
+        replaced, self._replaced = self._replaced, asyncio.Event()
+        replaced.set()
+
+    async def reached(self, serial: int) -> None:
+        """Wait until the policy in force has at least this serial."""
+        while self.policy.serial < serial:
+            await self._replaced.wait()

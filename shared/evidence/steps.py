@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from shared.contracts.content import Line, Notes
+from shared.contracts.events import MOST_REVISIONS
 from shared.policy.fitness import Proposal
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding
@@ -21,10 +22,13 @@ SerialNumber = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{1,40}\z")]
 
 
 class Revision(Model):
-    """Steps 1 and 2: one version of a request's content, with the part of the policy that applies to it."""
+    """Steps 1 and 2: one version of a request's content, with the part of the policy that applies to it.
+
+    The first is intake's. A later one is a renewal by approval: the same content under a policy that has changed.
+    """
 
     request_id: RequestIdField
-    number: Annotated[int, Field(ge=1, le=50)]
+    number: Annotated[int, Field(ge=1, le=MOST_REVISIONS)]
     submission: DigestField
     predecessor: DigestField | None = None
     requesters: Annotated[tuple[IdentityField, ...], Field(min_length=1, max_length=2)]
@@ -42,8 +46,19 @@ class Revision(Model):
     notes: Notes
     emails: tuple[EmailAddress, ...]
     policy: ResolvedPolicy
+    policy_digest: DigestField
+    """Of the policy that its duty had in force, whole."""
     findings: tuple[Finding, ...] = ()
     """Warnings and notes of the screening, for the approvers."""
+
+
+RENEWABLE = frozenset(
+    {"number", "predecessor", "policy", "policy_digest", "subject", "names", "extensions", "findings"}
+)
+"""The fields in which a renewal may differ from the revision before it.
+
+Subject, names and extensions follow from the submission and the policy, so that approval has no choice in them.
+"""
 
 
 def proposal_of(revision: Revision, resolved: ResolvedPolicy, *, today: date) -> Proposal:
@@ -120,3 +135,4 @@ class Revocation(Model):
     requested_by: IdentityField
     requested_at: datetime
     revoked_at: datetime
+    policy_digest: DigestField

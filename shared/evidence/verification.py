@@ -4,8 +4,9 @@ The issuer runs this against its own policy before anything is ordered; `ra audi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 from shared.contracts.content import RequestContent
 from shared.contracts.events import Evidence
@@ -13,13 +14,24 @@ from shared.contracts.statement import JwsStatement, UnsignedSubmission
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import SKEW, Typ, Verified, kid_of, payload_of, verify
-from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, Revocation, Verdict
+from shared.evidence.steps import (
+    RENEWABLE,
+    Decision,
+    DecisionKind,
+    Issuance,
+    Revision,
+    Revocation,
+    Verdict,
+    proposal_of,
+)
 from shared.policy.composition import compose
+from shared.policy.fitness import check_request
+from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest, IdentityName
-from shared.x509.csr import parse_csr
+from shared.x509.csr import VerifiedCsr, parse_csr
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,8 @@ class VerifiedRevision:
     revision: Revision
     digest: Digest
     signed_at: datetime
+    former: "tuple[VerifiedRevision, ...]" = ()
+    """Those that this one renews, from the first on; known when the whole chain was verified."""
 
 
 @dataclass(frozen=True)
@@ -91,27 +105,57 @@ def verify_revision(
     Raises:
         RefusedError: with the first finding that breaks the chain, or all that the contents give.
     """
-    if len(evidence.revisions) != 1:
-        raise RefusedError(finding("evidence.revisions", "this version knows requests of one revision only"))
-    signed = verify(evidence.revisions[0].jws, Typ.REVISION, anchor.duties[Duty.INTAKE], now=now)
-    revision = Revision.read(signed.payload, code="evidence.revision-invalid")
-    submission = verify_submission(evidence.submission, anchor, signers=revision.requesters, now=now)
-    findings = list(_check_revision(revision, signed, submission, anchor))
+    chain = [read_revision(statement.jws, anchor, now=now) for statement in evidence.revisions]
+    submission = verify_submission(evidence.submission, anchor, signers=chain[0].revision.requesters, now=now)
+    findings = [
+        *check_chain([(each.revision, each.digest) for each in chain]),
+        *_check_times(submission, chain),
+        *_check_requesters(chain[0].revision, submission, anchor),
+        *_check_contents([each.revision for each in chain], submission),
+    ]
     if findings:
         raise RefusedError.of(findings)
-    return submission, VerifiedRevision(revision, signed.digest, signed.signed_at)
+    return submission, replace(chain[-1], former=tuple(chain[:-1]))
 
 
-def _check_revision(
-    revision: Revision, signed: Verified, submission: VerifiedSubmission, anchor: Anchor
-) -> Iterator[Finding]:
+def read_revision(token: str, anchor: Anchor, *, now: datetime) -> VerifiedRevision:
+    """A revision on its own: the first one is signed by intake, each later one by approval.
+
+    Raises:
+        RefusedError: the signature does not hold or the payload is malformed.
+    """
+    claimed = Revision.read(payload_of(token), code="evidence.revision-invalid")
+    duty = Duty.INTAKE if claimed.number == 1 else Duty.APPROVAL
+    signed = verify(token, Typ.REVISION, anchor.duties[duty], now=now)
+    return VerifiedRevision(claimed, signed.digest, signed.signed_at)
+
+
+def check_chain(revisions: Sequence[tuple[Revision, Digest]]) -> Iterator[Finding]:
+    """Why these revisions, with their digests, don't follow from one another. No key is needed to tell."""
+    predecessor = None
+    for number, (revision, digest) in enumerate(revisions, start=1):
+        if revision.number != number or revision.predecessor != predecessor:
+            yield finding("evidence.revisions", "revisions are numbered from 1 on, and each names the one before it")
+        predecessor = digest
+    for (former, _), (renewal, _) in pairwise(revisions):
+        for field in sorted(set(Revision.model_fields) - RENEWABLE):
+            if getattr(renewal, field) != getattr(former, field):
+                yield finding("evidence.renewal-differs", f"a renewal has changed {field}")
+        if renewal.findings[: len(former.findings)] != former.findings:
+            yield finding("evidence.renewal-differs", "a renewal has left out findings of the revision before it")
+
+
+def _check_times(submission: VerifiedSubmission, chain: Sequence[VerifiedRevision]) -> Iterator[Finding]:
+    if submission.signed_at is not None and chain[0].signed_at + SKEW < submission.signed_at:
+        yield finding("evidence.order", "the revision is older than the submission it was made from")
+    if any(renewal.signed_at + SKEW < former.signed_at for former, renewal in pairwise(chain)):
+        yield finding("evidence.order", "a revision is older than the one before it")
+
+
+def _check_requesters(revision: Revision, submission: VerifiedSubmission, anchor: Anchor) -> Iterator[Finding]:
     content = submission.content
-    if revision.number != 1 or revision.predecessor is not None:
-        yield finding("evidence.revisions", "the first revision has the number 1 and no predecessor")
     if revision.submission != submission.digest:
         yield finding("evidence.submission-differs", "the revision was not made from this submission")
-    if submission.signed_at is not None and signed.signed_at + SKEW < submission.signed_at:
-        yield finding("evidence.order", "the revision is older than the submission it was made from")
     for requester in revision.requesters:
         identity = anchor.identities.get(requester)
         if identity is None:
@@ -120,7 +164,15 @@ def _check_revision(
             yield finding("evidence.submission-unsigned", "this requester must sign submissions", value=requester)
     if content.on_behalf_of is not None and content.on_behalf_of not in revision.requesters:
         yield finding("evidence.requesters-differ", "who the request is for is not among its requesters")
-    csr = parse_csr(content.csr)
+
+
+def _check_contents(revisions: Sequence[Revision], submission: VerifiedSubmission) -> Iterator[Finding]:
+    csr = parse_csr(submission.content.csr)
+    for revision in revisions:
+        yield from _check_content(revision, submission.content, csr)
+
+
+def _check_content(revision: Revision, content: RequestContent, csr: VerifiedCsr) -> Iterator[Finding]:
     composed = compose(csr, content.entered, revision.policy)
     same = {
         "request_id": content.request_id == revision.request_id,
@@ -144,6 +196,11 @@ def _check_revision(
             yield finding("evidence.content-differs", f"{field} is not what the requester asked for")
 
 
+def judged_by(resolved: ResolvedPolicy, revision: Revision, *, today: date) -> list[Finding]:
+    """What speaks against this revision's content under this part of a policy, at this date."""
+    return check_request(proposal_of(revision, resolved, today=today))
+
+
 def verify_decision(statement: JwsStatement, anchor: Anchor, *, now: datetime) -> VerifiedDecision:
     """Step 3: an approver's decision, signed with a key of the approver it names.
 
@@ -156,7 +213,11 @@ def verify_decision(statement: JwsStatement, anchor: Anchor, *, now: datetime) -
 
 
 def check_decider(decision: Decision, revision: VerifiedRevision, anchor: Anchor) -> Iterator[Finding]:
-    """Why this decision would not count for this revision, whatever it says."""
+    """Why this decision would not count for this revision.
+
+    An approval counts for exactly the revision that it names. A denial counts for the renewals of that revision, too:
+    the content is the same, and a change of the policy must not take an objection away.
+    """
     group = revision.revision.policy.approval_group
     approver = anchor.identities.get(decision.approver)
     if approver is None or group not in approver.decides or approver.person is None:
@@ -165,7 +226,10 @@ def check_decider(decision: Decision, revision: VerifiedRevision, anchor: Anchor
     people = {anchor.person_of(requester) for requester in requesters} - {None}
     if decision.approver in requesters or (approver is not None and approver.person in people):
         yield finding("decision.by-requester", "who asks can't agree", value=decision.approver)
-    if decision.request_id != revision.revision.request_id or decision.revision != revision.digest:
+    counts_for = {revision.digest}
+    if decision.decision is DecisionKind.DENY:
+        counts_for |= {former.digest for former in revision.former}
+    if decision.request_id != revision.revision.request_id or decision.revision not in counts_for:
         yield finding(
             "decision.outdated-revision",
             "this was decided on another revision than the one in force; look at the request again",
@@ -211,20 +275,48 @@ def verify_approval(
         RefusedError: with every finding.
     """
     submission, revision = verify_revision(evidence, anchor, now=now)
-    if evidence.verdict is None:
-        raise RefusedError(finding("evidence.verdict-missing", "approval's verdict is missing"))
-    signed = verify(evidence.verdict, Typ.VERDICT, anchor.duties[Duty.APPROVAL], now=now)
-    verdict = Verdict.read(signed.payload, code="evidence.verdict-invalid")
+    signed, verdict = _read_verdict(evidence, anchor, now=now)
     decisions = tuple(verify_decision(statement, anchor, now=now) for statement in evidence.decisions)
     judged_at = signed.signed_at if as_of_verdict else now
-    findings = list(_check_verdict(verdict, signed, revision, decisions, anchor, now=judged_at))
+    findings = [
+        *_check_verdict(verdict, revision, [decision.digest for decision in decisions]),
+        *_check_decisions(signed, revision, decisions, anchor, now=judged_at),
+    ]
     if findings:
         raise RefusedError.of(findings)
     return VerifiedApproval(submission, revision, decisions, verdict, signed.digest, signed.signed_at)
 
 
-def _check_verdict(
-    verdict: Verdict,
+def verify_verdict(evidence: Evidence, anchor: Anchor, *, now: datetime) -> Verdict:
+    """Step 4: approval's own word that these decisions reached the quorum, whatever they are worth under this anchor.
+
+    Raises:
+        RefusedError: with every finding.
+    """
+    _, revision = verify_revision(evidence, anchor, now=now)
+    _, verdict = _read_verdict(evidence, anchor, now=now)
+    decisions = [digest_of(payload_of(statement.jws)) for statement in evidence.decisions]
+    findings = list(_check_verdict(verdict, revision, decisions))
+    if findings:
+        raise RefusedError.of(findings)
+    return verdict
+
+
+def _read_verdict(evidence: Evidence, anchor: Anchor, *, now: datetime) -> tuple[Verified, Verdict]:
+    if evidence.verdict is None:
+        raise RefusedError(finding("evidence.verdict-missing", "approval's verdict is missing"))
+    signed = verify(evidence.verdict, Typ.VERDICT, anchor.duties[Duty.APPROVAL], now=now)
+    return signed, Verdict.read(signed.payload, code="evidence.verdict-invalid")
+
+
+def _check_verdict(verdict: Verdict, revision: VerifiedRevision, decisions: Sequence[Digest]) -> Iterator[Finding]:
+    if verdict.revision != revision.digest or verdict.request_id != revision.revision.request_id:
+        yield finding("evidence.verdict-differs", "the verdict is about another revision")
+    if verdict.decisions != tuple(decisions):
+        yield finding("evidence.decisions-differ", "the decisions are not those that the verdict names")
+
+
+def _check_decisions(
     signed: Verified,
     revision: VerifiedRevision,
     decisions: tuple[VerifiedDecision, ...],
@@ -232,11 +324,8 @@ def _check_verdict(
     *,
     now: datetime,
 ) -> Iterator[Finding]:
+    """Why these decisions don't make a quorum; `signed` is the verdict on them."""
     group = revision.revision.policy.approval_group
-    if verdict.revision != revision.digest or verdict.request_id != revision.revision.request_id:
-        yield finding("evidence.verdict-differs", "the verdict is about another revision")
-    if verdict.decisions != tuple(decision.digest for decision in decisions):
-        yield finding("evidence.decisions-differ", "the decisions are not those that the verdict names")
     for decision in decisions:
         yield from check_decider(decision.decision, revision, anchor)
         if decision.decision.decision is DecisionKind.DENY:

@@ -67,10 +67,18 @@ class Received(Generic[DataT_co]):
     order: int
     """The sequence number of a lifecycle event; 0 for commands."""
     data: DataT_co
+    policy_serial: int = 0
+    """Of the policy that the sender of a lifecycle event had in force when it composed it; 0 for commands."""
 
 
-def publish_event(event: LifecycleEvent, *, origin: str, sequence: int, at: datetime, role: str = "event") -> Outgoing:
-    """The lifecycle event that follows from `origin`; `sequence` is its place in the request's life."""
+def publish_event(
+    event: LifecycleEvent, *, origin: str, sequence: int, policy_serial: int, at: datetime, role: str = "event"
+) -> Outgoing:
+    """The lifecycle event that follows from `origin`.
+
+    `sequence` is its place in the request's life, `policy_serial` that of the policy in force in its duty: a duty
+    that has an older one waits with it.
+    """
     contract = EVENT_OF[type(event)]
     return _compose(
         event,
@@ -82,6 +90,7 @@ def publish_event(event: LifecycleEvent, *, origin: str, sequence: int, at: date
         exchange=EVENTS,
         key=f"{contract.duty}.{contract.key}.{event.approval_group}",
         sequence=sequence,
+        policy_serial=policy_serial,
     )
 
 
@@ -184,6 +193,7 @@ def _compose(
     duty: Duty | None = None,
     source: str | None = None,
     sequence: int | None = None,
+    policy_serial: int | None = None,
     inreplyto: MessageId | None = None,
 ) -> Outgoing:
     header = Header(
@@ -194,6 +204,7 @@ def _compose(
         time=at,
         inreplyto=inreplyto,
         sequence=None if sequence is None else str(sequence),
+        policyserial=None if policy_serial is None else str(policy_serial),
     )
     fields = header.model_dump(mode="json", exclude_none=True) | {"data": data.model_dump(mode="json")}
     return Outgoing(exchange=exchange, key=key, id=message_id, type=message_type, body=canonical_json(fields).decode())

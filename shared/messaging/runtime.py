@@ -2,7 +2,8 @@
 
 decode → handler → (the handler's one atomic write) → publish, confirmed → acknowledge. On redelivery the handler
 finds what it stored under the message's id and the same messages are published again. Hostile or broken input is
-refused, counted and answered; only our own failure parks a message.
+refused, counted and answered; only our own failure parks a message. An event composed under a newer policy than the
+one in force here waits for that policy, and with it what comes after it in its queue about the same request.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from shared.messaging.messages import (
     reply_failed,
     reply_refused,
 )
+from shared.messaging.policy_gate import PolicyGate
 from shared.messaging.ports import Handler, NotTakenError, Publisher, UnroutableError
 from shared.observability.metrics import MessageMetrics
 from shared.observability.sampling import Sampler
@@ -90,6 +92,7 @@ class Runtime:
         *,
         is_identity: Callable[[str], bool],
         gates: Sequence[Gate],
+        policy: PolicyGate,
         metrics: MessageMetrics,
         clock: Clock,
         concurrency: int = 16,
@@ -100,23 +103,26 @@ class Runtime:
         self._publisher = publisher
         self._is_identity = is_identity
         self._gates = {gate.name: gate for gate in gates}
+        self._policy = policy
         self._metrics = metrics
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
         self._sampler = Sampler()
-        self._subjects: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._turns: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
 
     async def handle(self, delivery: Delivery) -> Settlement:
         """Handle one delivery to its end, waiting out what is away.
 
         Cancelling this leaves the delivery unsettled, which is safe at every point.
         """
-        async with self._slots:
-            try:
-                message = self._decode(delivery)
-            except RefusedError as refusal:
+        try:
+            message = self._decode(delivery)
+        except RefusedError as refusal:
+            async with self._slots:
                 return await self._refuse_unreadable(delivery, refusal.findings)
-            async with self._in_turn(message.subject):
+        async with self._in_turn(delivery.queue, message.subject):
+            await self._policy.passed(message)
+            async with self._slots:
                 return await self._handle(delivery, message)
 
     async def _handle(self, delivery: Delivery, message: Received[Model]) -> Settlement:
@@ -198,8 +204,8 @@ class Runtime:
             envelope = Envelope[route.model].model_validate_json(delivery.body)  # type: ignore[name-defined]  # a model chosen at run time
         except ValidationError as error:
             raise RefusedError.of(mistakes(error, code="message.invalid")) from None
-        if route.duty is not None and envelope.order == 0:
-            raise RefusedError(finding("message.sequence-missing", "a lifecycle event carries its sequence number"))
+        if route.duty is not None:
+            _check_event(envelope)
         about = getattr(envelope.data, "request_id", header.subject)
         if about != header.subject:
             raise RefusedError(finding("message.subject-differs", "the subject is not the request's id", value=about))
@@ -210,6 +216,7 @@ class Runtime:
             sender=IdentityName(delivery.sender),
             order=envelope.order,
             data=envelope.data,
+            policy_serial=envelope.policy_serial if route.duty is not None else 0,
         )
 
     def _check_sender(self, route: Route, delivery: Delivery) -> None:
@@ -274,19 +281,29 @@ class Runtime:
             log.warning("refused", type=type, sender=sender, findings=codes, left_out=left_out)
 
     @asynccontextmanager
-    async def _in_turn(self, subject: str) -> AsyncIterator[None]:
-        """One message at a time for each subject, in the order of arrival."""
-        lock, waiting = self._subjects.get(subject, (asyncio.Lock(), 0))
-        self._subjects[subject] = (lock, waiting + 1)
+    async def _in_turn(self, queue: str, subject: str) -> AsyncIterator[None]:
+        """One message at a time of each queue about each subject, in the order of arrival."""
+        turn = (queue, subject)
+        lock, waiting = self._turns.get(turn, (asyncio.Lock(), 0))
+        self._turns[turn] = (lock, waiting + 1)
         try:
             async with lock:
                 yield
         finally:
-            lock, waiting = self._subjects[subject]
+            lock, waiting = self._turns[turn]
             if waiting == 1:
-                del self._subjects[subject]
+                del self._turns[turn]
             else:
-                self._subjects[subject] = (lock, waiting - 1)
+                self._turns[turn] = (lock, waiting - 1)
+
+
+def _check_event(envelope: Envelope[Model]) -> None:
+    """What a lifecycle event carries beside what every message has."""
+    if envelope.order == 0:
+        raise RefusedError(finding("message.sequence-missing", "a lifecycle event carries its sequence number"))
+    if envelope.policy_serial == 0:
+        text = "a lifecycle event carries the serial of the policy that its duty had in force"
+        raise RefusedError(finding("message.policyserial-missing", text))
 
 
 def read_header(body: bytes) -> Header:

@@ -35,6 +35,7 @@ from shared.messaging.messages import (
     compose_command,
     publish_event,
 )
+from shared.messaging.policy_gate import PolicyGate
 from shared.messaging.runtime import Routes, Runtime, Settlement, routes
 from shared.messaging.schedule import milliseconds
 from shared.observability.metrics import EvidenceMetrics, MessageMetrics
@@ -93,9 +94,11 @@ def request_id_in(statement: Any) -> str | None:
     return None if found is None else str(found)
 
 
-def event(data: events.LifecycleEvent, *, sequence: int, origin: str | None = None) -> Delivery:
-    """A lifecycle event as its duty publishes it."""
-    outgoing = publish_event(data, origin=origin or new_message_id(), sequence=sequence, at=world.NOW)
+def event(data: events.LifecycleEvent, *, sequence: int, policy_serial: int = 1, origin: str | None = None) -> Delivery:
+    """A lifecycle event as its duty publishes it, with this policy in force."""
+    outgoing = publish_event(
+        data, origin=origin or new_message_id(), sequence=sequence, policy_serial=policy_serial, at=world.NOW
+    )
     return delivery_of(outgoing, outgoing.key.split(".", 1)[0])
 
 
@@ -121,6 +124,7 @@ class InProcess:
             self.publisher,
             is_identity=lambda name: self.in_force.policy.identity(name) is not None,
             gates=[Gate("database", self._probe, on_change=lambda _: None)],
+            policy=PolicyGate(self.in_force, on_change=lambda _: None),
             metrics=self.messages,
             clock=self.clock,
         )
@@ -134,8 +138,7 @@ class InProcess:
 
     def adopt(self, policy_text: str) -> None:
         """Put another policy in force."""
-        changed = PolicyInForce(world.policy(policy_text))
-        self.in_force.policy, self.in_force.anchor = changed.policy, changed.anchor
+        self.in_force.replace(world.policy(policy_text))
 
     async def handle(self, delivery: Delivery) -> list[Outgoing]:
         """Handle a delivery that is to be acknowledged; gives what was published."""
@@ -209,15 +212,16 @@ class Approval(InProcess):
 
     def routes(self) -> Routes:
         cases, in_force, clock = self.cases, self.in_force, self.clock
-        decision = approval.DecisionHandler(cases, in_force, self.key, clock)
+        renewals = approval.Renewals(in_force, self.key, clock)
+        decision = approval.DecisionHandler(cases, in_force, renewals, self.key, clock)
         return routes(
             (events.RequestAccepted, approval.RequestAcceptedHandler(cases, in_force, self.evidence, clock)),
-            (events.RequestReturned, approval.RequestReturnedHandler(cases, in_force, clock)),
+            (events.RequestReturned, approval.RequestReturnedHandler(cases, in_force, renewals, clock)),
             (commands.ApproveRequest, decision),
             (commands.DenyRequest, decision),
             (commands.WithdrawRequest, approval.WithdrawRequestHandler(cases, in_force, clock)),
             (commands.ListPending, approval.ListPendingHandler(cases, in_force, clock)),
-            (commands.ShowCase, approval.ShowCaseHandler(cases, in_force, clock)),
+            (commands.ShowCase, approval.ShowCaseHandler(cases, in_force, renewals, clock)),
         )
 
 
@@ -278,6 +282,7 @@ class Revoker(InProcess):
             certificates=self.certificates,
             ca=self.ca,
             publish=self.publisher.publish,
+            in_force=self.in_force,
             key=self.key,
             clock=self.clock,
             lease=LEASE,

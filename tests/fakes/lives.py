@@ -6,6 +6,7 @@ from shared.contracts import events
 from shared.evidence.jws import Typ, payload_of
 from shared.evidence.steps import DecisionKind, Issuance, Revocation
 from shared.messaging.messages import Delivery
+from shared.policy.policy import Policy
 from shared.vocabulary.findings import finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import ApprovalGroupName, CertificateId, OrderId
@@ -36,6 +37,11 @@ class Life:
         self._verdict = verdict(self.begun.digest, request_id, decisions, sequence=self.sequence + 1)
         evidence = self._evidence(decisions=decisions, verdict=self._verdict)
         return self._tell(events.RequestApproved(**self._about, evidence=evidence))
+
+    def renewed(self, policy_now: Policy) -> "Life":
+        """Approval renews the revision, of which it tells nobody before it is decided on."""
+        self.begun = world.renewed(self.begun, policy_now)
+        return self
 
     def denied(self) -> "Life":
         request_id = self.begun.revision.request_id
@@ -79,6 +85,7 @@ class Life:
             requested_by=self.begun.revision.requesters[0],
             requested_at=NOW,
             revoked_at=NOW,
+            policy_digest=digest_of(b"policy"),
         )
         token = signing_key("revoker").sign(said.canonical(), Typ.REVOCATION, NOW)
         return self._tell(
@@ -103,7 +110,7 @@ class Life:
         leaf = parse_certificate(self._issuance.chain[0])
         return {
             "issuance": signing_key("issuer").sign(self._issuance.canonical(), Typ.ISSUANCE, NOW),
-            "revision": self.begun.evidence.revisions[0],
+            "revision": self.begun.evidence.revisions[-1],
             "serial_number": leaf.serial_hex,
             "not_after": leaf.not_after,
         }

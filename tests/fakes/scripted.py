@@ -11,6 +11,7 @@ from shared.errors import UnavailableError
 from shared.identifiers import new_request_id
 from shared.messaging.gate import Gate
 from shared.messaging.messages import Delivery, Outcome, Outgoing, Received, publish_event, reply_ok
+from shared.messaging.policy_gate import PolicyGate
 from shared.messaging.runtime import Routes, Runtime, routes
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.names import ApprovalGroupName, RequestId
@@ -46,6 +47,8 @@ class Scripted(InProcess):
         self._probes: asyncio.Queue[None] = asyncio.Queue()
         self.database_is_back = True
         super().__init__(duty)
+        self.policy_states: list[bool] = []
+        self.policy = PolicyGate(self.in_force, on_change=self.policy_states.append)
         self.gate = Gate("database", self._probe, on_change=self.gate_states.append)
         self.runtime = Runtime(
             duty,
@@ -53,6 +56,7 @@ class Scripted(InProcess):
             self.publisher,
             is_identity=lambda name: self.in_force.policy.identity(name) is not None,
             gates=[self.gate],
+            policy=self.policy,
             metrics=self.messages,
             clock=self.clock,
             concurrency=concurrency,
@@ -114,4 +118,6 @@ def answer_to(message: Received[Any]) -> Outgoing:
 
 def follow_up(message: Received[Any]) -> Outgoing:
     """An event that follows from a message."""
-    return publish_event(failed_event(RequestId(message.subject)), origin=message.id, sequence=2, at=NOW)
+    return publish_event(
+        failed_event(RequestId(message.subject)), origin=message.id, sequence=2, policy_serial=1, at=NOW
+    )

@@ -16,7 +16,20 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)
 )
 ATTRIBUTES = st.sampled_from(
-    ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "inreplyto", "sequence", "data", "x"]
+    [
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "subject",
+        "time",
+        "datacontenttype",
+        "inreplyto",
+        "sequence",
+        "policyserial",
+        "data",
+        "x",
+    ]
 )
 SENDERS = st.none() | st.sampled_from(["shop", "alice", "issuer", "stranger"]) | st.text(max_size=5)
 KEYS = st.sampled_from(["shop.intake.status", "alice.intake.status", "issuer.request.failed.web", "", ".", "a"])
@@ -79,7 +92,7 @@ def test_order_per_request_and_the_bound_hold_however_handlers_are_interleaved_a
             tasks[number].cancel()
             await asyncio.sleep(0)
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert duty.runtime._subjects == {}
+        assert duty.runtime._turns == {}
         assert duty.publisher.parked == []
         return results
 

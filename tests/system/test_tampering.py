@@ -177,7 +177,7 @@ async def test_a_hand_published_approval_without_the_approvers_signatures_is_nev
             case, _submission_of(stack, request_id), decisions, _verdict(case, approvals_key, decisions)
         ),
     )
-    forged = publish_event(event, origin=new_message_id(), sequence=2, at=SystemClock().now())
+    forged = publish_event(event, origin=new_message_id(), sequence=2, policy_serial=1, at=SystemClock().now())
     await publish_as(stack, str(Duty.APPROVAL), forged)
     await _is_refused(stack, "evidence.unknown-key", before)
     assert len(sandbox_of(stack).orders()) == orders
@@ -241,7 +241,7 @@ async def test_the_evidence_of_another_request_does_not_serve(stack: Stack, peop
         evidence=Evidence.model_validate(case["evidence"]),
     )
     before = _count(stack, "evidence.request-differs")
-    replayed = publish_event(event, origin=new_message_id(), sequence=2, at=SystemClock().now())
+    replayed = publish_event(event, origin=new_message_id(), sequence=2, policy_serial=1, at=SystemClock().now())
     await publish_as(stack, str(Duty.APPROVAL), replayed)
     await _is_refused(stack, "evidence.request-differs", before)
     assert len(sandbox_of(stack).orders()) == orders

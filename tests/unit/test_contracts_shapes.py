@@ -114,9 +114,10 @@ def test_a_command_comes_out_of_its_envelope_as_it_went_in(model: type[Model]) -
 
 @pytest.mark.parametrize("model", list(sample_events()), ids=lambda model: model.__name__)
 def test_an_event_comes_out_of_its_envelope_as_it_went_in(model: type[events.LifecycleEvent]) -> None:
-    outgoing = publish_event(sample_events()[model], origin="o", sequence=7, at=NOW)
+    outgoing = publish_event(sample_events()[model], origin="o", sequence=7, policy_serial=12, at=NOW)
     envelope = Envelope[model].model_validate_json(outgoing.body)  # type: ignore[valid-type]  # chosen at run time
     assert (envelope.data, envelope.order, envelope.subject) == (sample_events()[model], 7, REQUEST)
+    assert envelope.policy_serial == 12
     assert outgoing.key.startswith(envelope.source.removeprefix("/duties/"))
     assert outgoing.key.endswith(".web")
 

@@ -48,6 +48,7 @@ def _revoked(at: datetime = NOW) -> bytes:
         requested_by=IdentityName("shop"),
         requested_at=at,
         revoked_at=at,
+        policy_digest=world.policy().digest,
     )
     return _file(chain, revocation=signing_key(Duty.REVOKER).sign(said.canonical(), Typ.REVOCATION, at))
 
@@ -70,7 +71,11 @@ def _unsigned() -> bytes:
     return EvidenceFile(request_id=asked.request_id, evidence=evidence).canonical()
 
 
-CHAINS = {"revoked": _revoked, "denied": _denied, "unsigned": _unsigned}
+def _renewed() -> bytes:
+    return _file(world.issued(policy_renewed=world.policy()))
+
+
+CHAINS = {"revoked": _revoked, "denied": _denied, "unsigned": _unsigned, "renewed": _renewed}
 
 
 def _verify(data: bytes) -> Standing:
@@ -131,6 +136,28 @@ def test_without_an_anchor_a_chain_put_together_from_two_requests_is_found_out()
             check_consistency(read_evidence(_file(one, **{step: foreign})))
     with pytest.raises(RefusedError):
         check_consistency(read_evidence(_file(one, verdict=None)))
+
+
+def test_without_an_anchor_a_chain_of_revisions_that_does_not_follow_is_found_out() -> None:
+    whole = read_evidence(_renewed())
+    first, second = whole.evidence.revisions
+    for revisions in ((second,), (second, first), (first, second, second)):
+        evidence = whole.evidence.model_copy(update={"revisions": revisions})
+        with pytest.raises(RefusedError, match=r"evidence\.revisions"):
+            check_consistency(whole.model_copy(update={"evidence": evidence}))
+    begun = world.accepted()
+    altered = world.renewed(begun, world.policy(), notes="altered")
+    with pytest.raises(RefusedError, match=r"evidence\.renewal-differs"):
+        check_consistency(read_evidence(_file(altered)))
+
+
+def test_a_denial_of_the_former_revision_contradicts_nothing_and_an_approval_of_it_does() -> None:
+    begun = world.accepted()
+    chain, request_id = world.renewed(begun, world.policy()), begun.revision.request_id
+    denial = decision(begun.digest, request_id, by="ben", kind=DecisionKind.DENY)
+    assert check_consistency(read_evidence(_file(chain, decisions=(denial,)))).standing is Standing.SELF_CONSISTENT
+    with pytest.raises(RefusedError, match=r"evidence\.decision-differs"):
+        check_consistency(read_evidence(_file(chain, decisions=(decision(begun.digest, request_id, by="ben"),))))
 
 
 def _files(folder: Path) -> tuple[Path, Path]:

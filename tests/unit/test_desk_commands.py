@@ -457,8 +457,10 @@ def test_a_revocation_is_waited_for_and_one_that_takes_too_long_is_said_to_be_un
 # --- deciding -----------------------------------------------------------------------------------------------------
 
 
-def _case(desk: Desk, **content: object) -> world.Approved:
+def _case(desk: Desk, *, renewed: bool = False, **content: object) -> world.Approved:
     begun = world.accepted(world.content(**content))  # type: ignore[arg-type]  # fields of a request
+    if renewed:
+        begun = world.renewed(begun, world.policy())
     earlier = world.decision(begun.digest, begun.revision.request_id, by="ben", note=HOSTILE)
     case = replies.CaseResult(
         request_id=begun.revision.request_id,
@@ -467,6 +469,7 @@ def _case(desk: Desk, **content: object) -> world.Approved:
         decisions=(earlier,),
         quorum=2,
         returned_because=(finding("a.b", HOSTILE),),
+        blocked_because=(finding("a.c", HOSTILE),) if renewed else (),
     )
 
     def show(message: Received[Model]) -> replies.CaseResult | Outgoing:
@@ -510,6 +513,17 @@ def test_show_shows_all_that_is_signed_for_and_nothing_that_acts_on_the_terminal
         assert shown in result.stdout
     assert "\x1b" not in result.output
     assert "\u202e" not in result.output
+
+
+def test_a_renewed_case_is_shown_with_approvals_signature_and_with_what_speaks_against_approving_it(desk: Desk) -> None:
+    desk.write_profile(signing=True, anchor=Anchor.of(world.policy()))
+    begun = _case(desk, renewed=True)
+    shown = desk.run("desk", "show", begun.revision.request_id)
+    assert "Approval's signature: verified" in shown.stdout
+    assert f"2, {begun.digest}" in shown.stdout
+    assert "Can't be approved" in shown.stdout
+    assert "a.c" in shown.stdout
+    assert "\x1b" not in shown.output
 
 
 def test_with_an_anchor_a_case_is_shown_as_verified_and_a_forged_one_not_at_all(desk: Desk) -> None:

@@ -95,7 +95,9 @@ def test_three_approvals_hold_where_two_are_needed() -> None:
         (lambda b: _with(b, revisions=b.evidence.revisions * 2), "evidence.revisions"),
         (lambda b: _resigned(b, name="another"), "evidence.content-differs"),
         (lambda b: _resigned(b, signer="alice"), "evidence.unknown-key"),
-        (lambda b: _resigned(b, number=2), "evidence.revisions"),
+        (lambda b: _resigned(b, number=2), "evidence.unknown-key"),
+        (lambda b: _resigned(b, number=2, signer=Duty.APPROVAL), "evidence.revisions"),
+        (lambda b: _resigned(b, predecessor=b.digest), "evidence.revisions"),
         (lambda b: _resigned(b, requesters=("portal",)), "evidence.unknown-key"),
         (lambda b: _resigned(b, csr=world.approved().revision.csr), "evidence.content-differs"),
         (

@@ -13,13 +13,16 @@ from services.intake.rules import status_of
 from shared.contracts import commands, events
 from shared.contracts.statement import UnsignedSubmission
 from shared.evidence.file import EvidenceFile, verify_evidence
+from shared.evidence.jws import Typ
 from shared.identifiers import new_request_id
 from shared.messaging.messages import Delivery
 from shared.vocabulary.states import State
 from tests import world
 from tests.fakes.duties import Intake, data_of, event
 from tests.fakes.lives import REASON, WEB, Life, begin
-from tests.world import NOW
+from tests.world import NOW, signing_key
+
+SHORTER = world.policy(world.newer_policy(("max_validity_days = 199", "max_validity_days = 90")))
 
 LIVES: dict[str, tuple[Callable[[], Life], State]] = {
     "revoked": (lambda: begin().approved().ordered().issued().revoked(), State.REVOKED),
@@ -47,6 +50,11 @@ LIVES: dict[str, tuple[Callable[[], Life], State]] = {
         State.ISSUED,
     ),
     "denied after a return": (lambda: begin().approved().returned().denied(), State.DENIED),
+    "renewed after a return": (
+        lambda: begin().approved().returned().renewed(SHORTER).approved().issued().revoked(),
+        State.REVOKED,
+    ),
+    "denied after a renewal": (lambda: begin().renewed(SHORTER).denied(), State.DENIED),
     "withdrawn after a return": (lambda: begin().approved().returned().withdrawn(), State.WITHDRAWN),
 }
 every_life = pytest.mark.parametrize(("name", "end"), [(name, end) for name, (_, end) in LIVES.items()], ids=LIVES)
@@ -181,3 +189,44 @@ async def test_the_return_of_an_approval_that_never_held_changes_nothing_that_is
         found = await lived(life, [forged, *life.told])
         assert status_of(found) == status_of(true)
         assert found.evidence == true.evidence
+
+
+async def test_an_approval_made_under_an_older_policy_is_kept_though_it_would_not_do_under_this_one() -> None:
+    """The issuer has judged it, by the policy of that time."""
+    life = begin().approved()
+    duty = Intake()
+    await duty.send(commands.SubmitRequest(submission=life.begun.evidence.submission), by="shop")
+    duty.adopt(world.newer_policy(('permissions.web = ["decide", "view", "submit"]', "")))
+    await duty.handle(life.told[0])
+    record = await stored(duty, life)
+    assert record.state is State.APPROVED
+    assert record.evidence is not None
+    assert len(record.evidence.decisions) == 2
+
+
+async def test_a_denial_made_under_an_older_policy_is_told_though_its_approver_has_left_since() -> None:
+    life = begin().denied()
+    duty = Intake()
+    await duty.send(commands.SubmitRequest(submission=life.begun.evidence.submission), by="shop")
+    duty.adopt(world.newer_policy(('person = "carol"', 'person = "olga"'), (_key("carol"), _key("somebody"))))
+    await duty.handle(life.told[0])
+    assert (await stored(duty, life)).state is State.DENIED
+
+
+def _key(owner: str) -> str:
+    return signing_key(owner).public.x
+
+
+async def test_an_approval_under_an_older_policy_is_believed_only_with_approvals_own_signature() -> None:
+    life = begin().approved(by=("alice",))
+    duty = Intake()
+    await duty.send(commands.SubmitRequest(submission=life.begun.evidence.submission), by="shop")
+    before = await stored(duty, life)
+    await duty.handle(life.told[0])
+    assert duty.counted("ra_refusals", code="evidence.quorum-missing") == 1
+    duty.adopt(world.newer_policy())
+    evidence = life.begun.evidence.model_copy(update={"verdict": signing_key("mallory").sign(b"{}", Typ.VERDICT, NOW)})
+    forged = events.RequestApproved(request_id=before.id, approval_group=WEB, evidence=evidence)
+    await duty.handle(event(forged, sequence=2))
+    assert duty.counted("ra_refusals", code="evidence.unknown-key") == 1
+    assert await stored(duty, life) == before

@@ -44,6 +44,10 @@ def _with(case: Accepted, **update: Any) -> Evidence:
     return case.begun.evidence.model_copy(update=update)
 
 
+def _revision_by(case: Accepted, signer: str) -> JwsStatement:
+    return JwsStatement(jws=signing_key(signer).sign(case.begun.revision.canonical(), Typ.REVISION, NOW))
+
+
 OWN_VERDICT = {
     "too few": (lambda c: _judged(c, _by(c, "alice")), "evidence.quorum-missing"),
     "one person twice": (lambda c: _judged(c, _by(c, "alice"), _by(c, "alice", note="x")), "evidence.person-twice"),
@@ -58,7 +62,7 @@ OWN_VERDICT = {
     "decisions exchanged": (lambda c: _with(c, decisions=(_by(c, "alice"), _by(c, "carol"))), "evidence.decisions"),
     "the requester among them": (lambda c: _judged(c, _by(c, "alice"), _by(c, "shop")), "decision.by-requester"),
     "a revision nobody signed": (
-        lambda c: _with(c, revisions=(JwsStatement(jws=signing_key("mallory").sign(b"{}", Typ.REVISION, NOW)),)),
+        lambda c: _with(c, revisions=(_revision_by(c, "mallory"),)),
         "evidence.unknown-key",
     ),
     "another submission": (
@@ -291,3 +295,15 @@ async def test_a_denial_under_the_id_of_the_approval_to_come_does_not_swallow_it
     await case.issuer.handle(delivery)
     await case.issuer.work_off()
     assert len(case.issuer.ca.orders) == 1
+
+
+async def test_a_denial_of_the_former_revision_makes_the_approval_of_its_renewal_fall() -> None:
+    begun = world.accepted()
+    shorter = world.newer_policy(("max_validity_days = 199", "max_validity_days = 90"))
+    case = Accepted(Issuer(shorter), world.judged(world.renewed(begun, world.policy(shorter))))
+    said = decision(begun.digest, case.id, by="carol", kind=DecisionKind.DENY)
+    await case.issuer.send(commands.DenyRequest(request_id=case.id, decision=said), by="carol")
+    (told,) = lifecycle(await case.issuer.handle(case.delivery()))
+    assert data_of(told)["denial"] == said.model_dump()
+    await case.issuer.work_off()
+    assert case.issuer.ca.orders == []

@@ -17,11 +17,12 @@ from shared.vocabulary.names import OrderId
 from tests import world
 from tests.fakes.authority import REFUSAL, TakenOrder
 from tests.fakes.duties import LAG, LEASE, Issuer, data_of, lifecycle
-from tests.fakes.ledger import accept
+from tests.fakes.ledger import Accepted, accept
 from tests.world import NOW
 
 UNFIT = finding("ca.intermediate-not-allowed", "not from this intermediate")
 SECOND = timedelta(seconds=1)
+QUORUM_OF_THREE = world.newer_policy(("quorum = 2", "quorum = 3"))
 
 
 async def test_an_order_that_is_issued_at_once_takes_one_call_and_ends_in_a_certificate() -> None:
@@ -303,6 +304,21 @@ async def test_of_two_copies_that_take_over_the_same_intent_one_asks_the_ca() ->
     results = await asyncio.gather(*(copy.advance(entry) for copy in copies), return_exceptions=True)
     assert [type(result) for result in results if result is not None] == [ConflictError]
     assert case.issuer.ca.look_ups == 1
+
+
+async def test_what_a_copy_with_a_newer_policy_accepted_waits_in_a_copy_that_does_not_have_it_yet() -> None:
+    begun = world.renewed(world.accepted(), world.policy(QUORUM_OF_THREE))
+    case = Accepted(Issuer(QUORUM_OF_THREE), world.judged(begun, by=("alice", "ben", "carol")))
+    await case.issuer.handle(case.delivery())
+    case.issuer.adopt(world.policy_text())
+    for _ in range(3):
+        await case.issuer.ordering.advance(await case.stored())
+        case.issuer.clock.advance(timedelta(minutes=1))
+    assert (case.happened(), case.issuer.ca.orders) == ([], [])
+    assert (await case.stored()).state is OrderState.ACCEPTED
+    case.issuer.adopt(QUORUM_OF_THREE)
+    await case.issuer.work_off()
+    assert case.happened() == ["ra.certificate.issued.v1"]
 
 
 async def test_events_that_could_not_be_published_are_published_later_and_before_anything_else() -> None:

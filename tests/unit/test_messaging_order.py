@@ -145,7 +145,7 @@ async def test_cancellation_while_the_database_is_away_leaves_the_message_unsett
 async def test_no_trace_of_handled_requests_stays_in_memory() -> None:
     duty = Scripted()
     await asyncio.gather(*(duty.runtime.handle(question()) for _ in range(50)))
-    assert duty.runtime._subjects == {}
+    assert duty.runtime._turns == {}
 
 
 async def test_one_busy_request_does_not_change_the_order_of_another() -> None:

@@ -18,6 +18,7 @@ from shared.messaging.messages import Delivery, Outgoing
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import RequestId
 from shared.vocabulary.reasons import RevocationReason
+from tests import world
 from tests.fakes.authority import REFUSAL
 from tests.fakes.duties import POLL, Revoker, data_of, event, lifecycle
 from tests.fakes.faults import CrashError, Steps
@@ -235,6 +236,10 @@ FORGED: dict[str, tuple[Callable[[Life], dict[str, Any]], str]] = {
         lambda _: {"revision": begin().begun.evidence.revisions[0]},
         "evidence.issuance-differs",
     ),
+    "with a renewal that approval did not sign": (
+        lambda life: {"revision": world.renewed(life.begun, world.policy(), signer="intake").evidence.revisions[1]},
+        "evidence.unknown-key",
+    ),
     "with a revision that intake did not sign": (
         lambda life: {
             "revision": JwsStatement(
@@ -258,6 +263,14 @@ async def test_a_forged_certificate_is_refused_counted_and_not_kept(
     assert await revoker.handle(_issued_event(life, **forge(life))) == []
     assert revoker.counted("ra_evidence_refused", code=code) == 1
     assert revoker.certificates.documents == {}
+
+
+async def test_a_certificate_of_a_renewed_request_is_noted_with_its_requesters() -> None:
+    revoker, life = Revoker(), begin().renewed(world.policy()).approved().issued()
+    assert await revoker.handle(life.told[-1]) == []
+    noted = await revoker.certificates.load(life.begun.revision.request_id)
+    assert noted is not None
+    assert noted.requesters == ("shop",)
 
 
 def willing(_revoker: Revoker) -> None:
