@@ -9,10 +9,11 @@ PYTHON := $(shell for python in python3 python3.11 python3.12 python3.13 python3
 endif
 
 NAME ?= stack
+FUZZ_SECONDS ?= 60
 RUN := .venv/bin/python
 STACK := $(RUN) -m deploy.local
 
-.PHONY: help demo up down status check test promises format packages servers
+.PHONY: help demo up down status check test fuzz promises format python packages servers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +39,10 @@ check: packages ## lint, formatting, types and the layers' rules
 test: servers ## all tests, in random order on two processes (PYTEST_ARGS="tests/unit -k name")
 	$(RUN) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
+fuzz: python ## look for input that breaks intake, with atheris in an environment of its own (FUZZ_SECONDS=60)
+	@$(PYTHON) -m deploy.local.install fuzzer
+	@.venv-fuzz/bin/python -m fuzz run --seconds $(FUZZ_SECONDS)
+
 promises: servers ## try what the design promises, one by one, on a running system
 	@$(RUN) -m deploy.local.promises
 
@@ -45,8 +50,10 @@ format: packages ## put the code into its form and mend what can be mended by it
 	$(RUN) -m ruff format
 	$(RUN) -m ruff check --fix
 
-packages:
+python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed. Name it: make PYTHON=python3.12 …" >&2; exit 1; }
+
+packages: python
 	@$(PYTHON) -m deploy.local.install packages
 
 servers: packages

@@ -7,21 +7,17 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
-LOCK = ROOT / "requirements-dev.lock"
-STAMP = VENV / ".installed"
-RA = VENV / "bin" / "ra"
-
 POLICY = Path("/usr/sbin/policy-rc.d")
 NO_SERVICES = "#!/bin/sh\nexit 101\n"
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -41,18 +37,58 @@ class InstallError(Exception):
     """Something can't be installed from here; the message says what to do instead."""
 
 
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment in the project's folder, and the lock file that says what is in it."""
+
+    name: str
+    lock_name: str
+    only_binary: str = ":none:"
+    """Of these packages pip takes wheels and never builds one."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return ROOT / self.name
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    @property
+    def lock(self) -> Path:
+        """Its lock file."""
+        return ROOT / self.lock_name
+
+    @property
+    def stamp(self) -> Path:
+        """Says for which lock file it was made."""
+        return self.folder / ".installed"
+
+
+MAIN = Environment(".venv", "requirements-dev.lock")
+FUZZ = Environment(".venv-fuzz", "requirements-fuzz.lock", only_binary="atheris")
+
+
 def packages() -> None:
     """The virtual environment, exactly as the lock file says; nothing to do while that stays the same."""
-    wanted = _fingerprint()
-    with _alone():
-        if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted:
-            return
-        STAMP.unlink(missing_ok=True)
-        _create_environment()
-        _install_packages()
-        RA.write_text(RA_SCRIPT.format(python=PYTHON, root=str(ROOT)))
-        RA.chmod(0o755)
-        STAMP.write_text(wanted)
+    ra = MAIN.folder / "bin" / "ra"
+    if _install(MAIN) or not ra.exists():
+        ra.write_text(RA_SCRIPT.format(python=MAIN.python, root=str(ROOT)))
+        ra.chmod(0o755)
+
+
+def fuzzer() -> None:
+    """The fuzzer and the product's packages, in a virtual environment of their own: few machines can have it."""
+    try:
+        _install(FUZZ)
+    except InstallError as error:
+        here = f"{platform.python_implementation()} {platform.python_version()} on {sys.platform} {platform.machine()}"
+        raise InstallError(
+            f"{error}\nThe fuzzer, atheris, has wheels for CPython on Linux with an x86-64 processor only, and not for"
+            f" every version; this is {here}.\nIf pip found none, name another Python: make PYTHON=python3.12 fuzz"
+        ) from error
 
 
 def broker() -> None:
@@ -78,7 +114,12 @@ def openssl() -> None:
             _apt_install("openssl", purpose="the tool for certificate requests")
 
 
-PARTS: dict[str, Callable[[], None]] = {"packages": packages, "broker": broker, "openssl": openssl}
+PARTS: dict[str, Callable[[], None]] = {
+    "packages": packages,
+    "fuzzer": fuzzer,
+    "broker": broker,
+    "openssl": openssl,
+}
 
 
 def say(text: str) -> None:
@@ -86,27 +127,40 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def _fingerprint() -> str:
+def _install(environment: Environment) -> bool:
+    """Brings the environment in line with its lock file; False when it is so already."""
+    wanted = _fingerprint(environment)
+    with _alone():
+        if environment.python.exists() and environment.stamp.exists() and environment.stamp.read_text() == wanted:
+            return False
+        environment.stamp.unlink(missing_ok=True)
+        _create(environment)
+        _install_packages(environment)
+        environment.stamp.write_text(wanted)
+    return True
+
+
+def _fingerprint(environment: Environment) -> str:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return f"{hashlib.sha256(LOCK.read_bytes()).hexdigest()} {version} {ROOT}\n"
+    return f"{hashlib.sha256(environment.lock.read_bytes()).hexdigest()} {version} {ROOT}\n"
 
 
-def _create_environment() -> None:
-    if PYTHON.exists() and _environment_version() == sys.version_info[:2]:
+def _create(environment: Environment) -> None:
+    if environment.python.exists() and _version_of(environment) == sys.version_info[:2]:
         return
     if importlib.util.find_spec("ensurepip") is None:
         name = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
         _apt_install(name, purpose="Python's virtual environments")
-    say("Making a virtual environment in .venv.")
-    _run(sys.executable, "-m", "venv", "--clear", str(VENV), what="Making the virtual environment")
+    say(f"Making a virtual environment in {environment.name}.")
+    _run(sys.executable, "-m", "venv", "--clear", str(environment.folder), what="Making the virtual environment")
 
 
-def _install_packages() -> None:
-    count = len(re.findall(r"^[a-z0-9][^ ]*==", LOCK.read_text(), re.MULTILINE | re.IGNORECASE))
-    say(f"Installing {count} Python packages into .venv. This takes about a minute, and only this once.")
-    options = ("--disable-pip-version-check", "--no-input", "--require-hashes", "--requirement", str(LOCK))
+def _install_packages(environment: Environment) -> None:
+    count = len(re.findall(r"^[a-z0-9][^ ]*==", environment.lock.read_text(), re.MULTILINE | re.IGNORECASE))
+    say(f"Installing {count} Python packages into {environment.name}. This takes about a minute, and only this once.")
+    options = ("--disable-pip-version-check", "--no-input", "--require-hashes", "--requirement", str(environment.lock))
     pip = subprocess.Popen(
-        [str(PYTHON), "-m", "pip", "install", *options],
+        [str(environment.python), "-m", "pip", "install", "--only-binary", environment.only_binary, *options],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -126,9 +180,9 @@ def _install_packages() -> None:
     say("The Python packages are installed.")
 
 
-def _environment_version() -> tuple[int, ...]:
+def _version_of(environment: Environment) -> tuple[int, ...]:
     """The Python version for which the present environment was made."""
-    settings = VENV / "pyvenv.cfg"
+    settings = environment.folder / "pyvenv.cfg"
     found = re.search(r"^version\s*=\s*(\d+)\.(\d+)", settings.read_text() if settings.exists() else "", re.MULTILINE)
     return tuple(map(int, found.groups())) if found else ()
 

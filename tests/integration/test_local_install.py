@@ -1,6 +1,7 @@
 """What `make` installs when it is missing, tried with stand-ins for the machine's programs."""
 
 import os
+import platform
 import stat
 import subprocess
 import sys
@@ -76,10 +77,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(install, "POLICY", made.policy)
     monkeypatch.setattr(install, "RABBITMQ", made.server)
     monkeypatch.setattr(install, "ROOT", tmp_path)
-    monkeypatch.setattr(install, "LOCK", tmp_path / "requirements-dev.lock")
-    venv = tmp_path / ".venv"
-    for name, path in (("VENV", "."), ("PYTHON", "bin/python"), ("RA", "bin/ra"), ("STAMP", ".installed")):
-        monkeypatch.setattr(install, name, venv / path)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return made
 
@@ -144,45 +141,62 @@ def test_a_machine_without_apt_is_told_so(machine: Machine) -> None:
 def test_a_python_without_ensurepip_gets_its_package(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     monkeypatch.setattr(sys, "executable", "/bin/true")
-    install._create_environment()
+    install._create(install.MAIN)
     assert machine.calls[0].endswith(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
 
 
-def with_environment(machine: Machine, *, pip_status: int = 0) -> None:
+def with_environment(environment: install.Environment, *, pip_status: int = 0) -> None:
     """A virtual environment whose pip only writes down what it is asked for."""
-    python = machine.folder / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\necho "pip $*" >> "$CALLS"; exit {pip_status}\n')
-    python.chmod(0o755)
+    environment.python.parent.mkdir(parents=True)
+    environment.python.write_text(f'#!/bin/sh\necho "pip $*" >> "$CALLS"; exit {pip_status}\n')
+    environment.python.chmod(0o755)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    (machine.folder / ".venv" / "pyvenv.cfg").write_text(f"version = {version}.1\n")
-    (machine.folder / "requirements-dev.lock").write_text("one==1 --hash=sha256:0\n")
+    (environment.folder / "pyvenv.cfg").write_text(f"version = {version}.1\n")
+    environment.lock.write_text("one==1 --hash=sha256:0\n")
 
 
 def test_packages_are_installed_once_for_each_lock(machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:
-    with_environment(machine)
+    with_environment(install.MAIN)
     install.packages()
     install.packages()
     assert len(machine.calls) == 1
     assert "--require-hashes" in machine.calls[0]
     assert "Installing 1 Python packages" in capfd.readouterr().out
-    (machine.folder / "requirements-dev.lock").write_text("one==2 --hash=sha256:0\n")
+    install.MAIN.lock.write_text("one==2 --hash=sha256:0\n")
     install.packages()
     assert len(machine.calls) == 2
     assert os.access(machine.folder / ".venv" / "bin" / "ra", os.X_OK)
 
 
 def test_a_failed_installation_is_tried_again(machine: Machine) -> None:
-    with_environment(machine, pip_status=1)
+    with_environment(install.MAIN, pip_status=1)
     for _ in range(2):
         with pytest.raises(install.InstallError, match="tries again"):
             install.packages()
     assert len(machine.calls) == 2
 
 
+def test_the_fuzzer_has_an_environment_of_its_own_and_is_never_built_here(machine: Machine) -> None:
+    with_environment(install.FUZZ)
+    install.fuzzer()
+    install.fuzzer()
+    assert len(machine.calls) == 1
+    assert "--only-binary atheris" in machine.calls[0]
+    assert not (machine.folder / ".venv").exists()
+
+
+@pytest.mark.usefixtures("machine")
+def test_whoever_cannot_have_the_fuzzer_is_told_where_it_is_to_be_had() -> None:
+    with_environment(install.FUZZ, pip_status=1)
+    with pytest.raises(install.InstallError, match="x86-64 processor only") as told:
+        install.fuzzer()
+    assert "make PYTHON=" in str(told.value)
+    assert platform.python_version() in str(told.value)
+
+
 def test_the_makefile_lists_its_targets_with_a_sentence_each() -> None:
     root = Path(__file__).resolve().parents[2]
     shown = subprocess.run(["make", "-s", "help"], cwd=root, capture_output=True, text=True, check=True).stdout
     listed = {line.split()[1] for line in shown.splitlines()}
-    assert {"demo", "up", "down", "check", "test", "promises", "format", "help"} <= listed
+    assert {"demo", "up", "down", "check", "test", "fuzz", "bench", "docs", "promises", "format", "help"} <= listed
     assert all(len(line.split()) > 4 for line in shown.splitlines())

@@ -1,0 +1,113 @@
+"""What is tried: functions of arbitrary bytes that return, or raise what must never be raised.
+
+They know nothing of the fuzzer: `make test` runs them over their seeds, `python -m fuzz TARGET FILE` over one file.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from fuzz import seeds
+from fuzz.der import mutate_der
+from fuzz.mutation import Mutator, mutate_json
+from shared import screening
+from shared.errors import RefusedError
+from shared.messaging.messages import Delivery
+from shared.vocabulary.findings import refuses
+from shared.x509.csr import MAX_CSR_BYTES, MAX_CSR_TEXT, parse_csr
+from shared.x509.decoding import pem_text
+from shared.x509.weakness import check_weakness
+from tests import world
+from tests.fakes.duties import Intake, replies
+
+_TODAY = world.NOW.date()
+_LABEL = "CERTIFICATE REQUEST"
+_DOMAINS = ("example.com", "example.org")
+"""Of the example policy's extension profile."""
+
+
+class BrokenPromiseError(Exception):
+    """Nothing was raised, and what came out is wrong."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing to try."""
+
+    run: Callable[[bytes], None]
+    seeds: Callable[[], Iterator[bytes]]
+    mutate: Mutator
+    max_bytes: int
+
+
+def take_message(data: bytes) -> None:
+    """Intake is sent this as a submission by one who must sign and by one who need not."""
+    for sender in ("shop", "portal"):
+        asyncio.run(_take(data, sender))
+
+
+async def _take(data: bytes, sender: str) -> None:
+    duty = Intake()
+    published = await duty.handle(Delivery(body=data, sender=sender, queue="q", key=f"{sender}.intake.submit"))
+    if duty.publisher.parked:
+        raise BrokenPromiseError("the message was parked: its trace is in the log")
+    if len(replies(published)) != 1:
+        raise BrokenPromiseError(f"{len(replies(published))} answers instead of one")
+
+
+def read_csr(data: bytes) -> None:
+    """A requester sends this as a certificate request: PEM, DER or neither."""
+    with suppress(RefusedError):
+        parsed = parse_csr(data)
+        if not parsed == parse_csr(parsed.der) == parse_csr(parsed.pem):
+            raise BrokenPromiseError("the same request reads differently in another form")
+    with suppress(UnicodeDecodeError):
+        _screen(pem_text(data, _LABEL) if data.startswith(b"0") else data.decode())
+
+
+def screen_signed(data: bytes) -> None:
+    """A requester signs this in good order: a subject, and behind it the attributes."""
+    _screen(pem_text(seeds.signed(data), _LABEL))
+
+
+def judge_key(data: bytes) -> None:
+    """A request has this key: a SubjectPublicKeyInfo."""
+    with suppress(RefusedError):
+        check_weakness(data, blocklist=None)
+    with suppress(RefusedError):
+        parse_csr(seeds.unsigned(data))
+
+
+def _screen(csr: str) -> None:
+    """Screen a request that holds this, up to the certificate that it would become."""
+    if not 0 < len(csr) <= MAX_CSR_TEXT:
+        return
+    policy = world.policy()
+    screened = screening.screen(world.content(csr=csr), policy, today=_TODAY)
+    if refuses(screened.findings):
+        return
+    proposal = screened.proposal
+    if proposal is None:
+        raise BrokenPromiseError("nothing speaks against a request that cannot be read")
+    with suppress(RefusedError):
+        template = screening.template_of(proposal, policy.intermediates[proposal.resolved.signing_certificate])
+        _check_names(x509.load_der_x509_certificate(template))
+
+
+def _check_names(certificate: x509.Certificate) -> None:
+    """What passed has names under the policy's domains and no others, told without the code that let it pass."""
+    (names,) = [each.value for each in certificate.extensions if isinstance(each.value, x509.SubjectAlternativeName)]
+    for name in names:
+        if not isinstance(name, x509.DNSName) or not f".{name.value}".endswith(tuple(f".{each}" for each in _DOMAINS)):
+            raise BrokenPromiseError(f"the screening let {name} pass")
+
+
+TARGETS: Mapping[str, Target] = {
+    "message": Target(take_message, seeds.messages, mutate_json, max_bytes=2 * MAX_CSR_TEXT),
+    "csr": Target(read_csr, seeds.requests, mutate_der, max_bytes=MAX_CSR_TEXT + 1),
+    "signed": Target(screen_signed, seeds.subjects_and_attributes, mutate_der, max_bytes=MAX_CSR_BYTES + 1),
+    "key": Target(judge_key, seeds.keys, mutate_der, max_bytes=MAX_CSR_BYTES // 2),
+}
