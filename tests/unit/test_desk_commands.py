@@ -603,3 +603,29 @@ def test_help_names_every_exit_status_and_every_reason() -> None:
 
 def test_the_version_is_shown() -> None:
     assert CliRunner().invoke(app, ["--version"]).stdout.startswith("ra 0.")
+
+
+def test_what_is_entered_beside_the_csr_is_submitted_with_it(desk: Desk) -> None:
+    result = desk.run(
+        "submit",
+        "csr",
+        desk.csr(),
+        "--dn",
+        "CN=shop.example.com",
+        "--san",
+        "dns:shop.example.com",
+        "--signature-hash",
+        "sha384",
+    )
+    assert result.exit_code == Exit.OK
+    sent = desk.submitted()
+    assert [str(each) for each in sent.entered.subject] == ["CN=shop.example.com"]
+    assert sent.entered.names.dns == ("shop.example.com",)
+    assert sent.signature_hash == "sha384"
+
+
+def test_a_request_can_be_printed_instead_of_sent(desk: Desk) -> None:
+    result = desk.run("submit", "csr", desk.csr("www.example.com"), "--print")
+    assert result.exit_code == Exit.OK
+    assert RequestContent.read(result.stdout, code="a.b").name == "www.example.com"
+    assert not [sent for sent in desk.broker.commands() if isinstance(sent, commands.SubmitRequest)]
