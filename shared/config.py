@@ -74,6 +74,13 @@ class EvidenceSettings(Settings):
     key_file: FilePath
 
 
+class RateWindowSettings(Settings):
+    """So many calls within so many seconds, rolling."""
+
+    calls: Annotated[int, Field(ge=1)]
+    seconds: Annotated[float, Field(gt=0)]
+
+
 class CaSettings(Settings):
     """How to reach the CA, and as whom."""
 
@@ -84,6 +91,8 @@ class CaSettings(Settings):
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     """How long one call may take; a lease on what is done at the CA lasts twice as long."""
     concurrency: Annotated[int, Field(ge=1, le=16)] = 2
+    rate_windows: tuple[RateWindowSettings, ...] | None = None
+    """What the CA grants this API key; what it documents, if not given. None at all: the calls are not paced."""
 
 
 class DutySettings(Settings):

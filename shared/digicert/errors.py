@@ -22,10 +22,15 @@ class CaUnavailableError(UnavailableError):
 
     result: ClassVar[str] = "unavailable"
 
-    def __init__(self, endpoint: str, reason: str, *, maybe_done: bool) -> None:
-        super().__init__("the CA", f"{endpoint}: {reason}")
+    def __init__(
+        self, endpoint: str, reason: str, *, maybe_done: bool, said: str = "", retry_after: float | None = None
+    ) -> None:
+        """`said` are the CA's own words; `retry_after` the seconds it asked us to wait, if it did."""
+        super().__init__("the CA", f"{endpoint}: {reason}" + (f"; it said: {said}" if said else ""))
         self.endpoint = endpoint
         self.maybe_done = maybe_done
+        self.said = said
+        self.retry_after = retry_after
 
 
 class CaUnreachableError(CaUnavailableError):
@@ -44,6 +49,22 @@ class CaThrottledError(CaUnavailableError):
     """The CA's rate limit is used up (429)."""
 
     result = "throttled"
+
+
+class CaQuotaError(CaThrottledError):
+    """Our own account of the CA's rate limit says that the call would be too many; it was not sent."""
+
+    result = "quota"
+
+    def __init__(self, endpoint: str, retry_after: float) -> None:
+        reason = f"no call may go for {retry_after:.1f} s"
+        super().__init__(endpoint, reason, maybe_done=False, retry_after=retry_after)
+
+
+class CaKeyUnusableError(CaUnavailableError):
+    """The API key at hand cannot be read or sent: an operator must act; nothing was sent."""
+
+    result = "unusable-key"
 
 
 class CaFaultError(CaUnavailableError):

@@ -292,9 +292,10 @@ class AlternateOrders(_Answer):
 
 
 class StatusChanges(_Answer):
-    """The status feed; `{}` where nothing changed."""
+    """The status feed; `{}` where nothing changed. It may have pages; where it says nothing of them, it has one."""
 
     orders: Annotated[tuple[StatusChange, ...], BeforeValidator(_nothing_as_empty)] = ()
+    page: Page = Page()
 
 
 class OrderPage(_Answer):
@@ -330,10 +331,34 @@ class Product(_Answer):
     )
     allowed_ca_certs: tuple[CaCertificate, ...] | None = None
     """None: the choice of an issuing CA does not apply here, or is not enabled for this account."""
+    max_multi_year_order_validity_years: int | None = None
     additional_dns_names_allowed: bool | None = None
+    duplicates_allowed: bool | None = None
     custom_expiration_date_allowed: bool | None = None
     custom_order_expiration_date_allowed: bool | None = None
     csr_required: bool | None = None
+
+
+class ProductLimit(_Answer):
+    """How a container limits a product for a role; empty lists say nothing."""
+
+    product_name_id: str
+    container_id: int | None = None
+    role_id: int | None = None
+    """0: every role."""
+    allowed_hashes: Texts = ()
+    allowed_intermediates: Texts = ()
+    """What `ca_cert_id` takes."""
+    allowed_lifetimes: Numbers = ()
+    """In years."""
+    allowed_order_lifetimes: Numbers = ()
+
+
+class ProductLimits(_Answer):
+    """The limits of a container; without any, every product that the account has may be ordered."""
+
+    is_limited: bool = False
+    product_limits: Annotated[tuple[ProductLimit, ...], BeforeValidator(_nothing_as_empty)] = ()
 
 
 class Intermediate(_Answer):

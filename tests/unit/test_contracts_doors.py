@@ -94,6 +94,7 @@ async def wired(duty: Duty, folder: Path) -> Work:
         lookup_lag_seconds=30.0,
         poll_seconds=30.0,
         concurrency=2,
+        rate_windows=None,
     )
     worker = SimpleNamespace(
         settings=SimpleNamespace(ca=ca, broker=SimpleNamespace(prefetch=16)),
