@@ -128,6 +128,8 @@ class Work:
     """At shutdown, with the grace period in seconds, before the servers are let go."""
     conditions: dict[str, Callable[[], bool]] = field(default_factory=dict)
     """What else readiness depends on."""
+    without: Sequence[str] = ()
+    """What the duty could have and by its settings has not: it works, and its operator is told."""
 
 
 def product_version() -> str:
@@ -207,7 +209,7 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
             **{name: holds() for name, holds in work.conditions.items()},
         }
 
-    server = _probe_server(worker.settings.http, probes(worker.registry, readiness))
+    server = _probe_server(worker.settings.http, probes(worker.registry, readiness, work.without))
     keeper = worker.keep_policy()
 
     async def begin() -> None:
@@ -220,10 +222,12 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
 
     tasks = [
         asyncio.create_task(server.serve(), name="probes"),
-        asyncio.create_task(_keep_pinging(worker.database, gate), name="database ping"),
+        asyncio.create_task(gate.keep_probing(PING_EVERY_SECONDS), name="database ping"),
         asyncio.create_task(begin(), name="work"),
     ]
     log.info("started", port=worker.settings.http.port, policy=worker.in_force.policy.digest)
+    if work.without:
+        log.warning("works without", what=work.without)
     stop = asyncio.create_task(stopping.wait(), name="stop")
     done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping")
@@ -272,13 +276,3 @@ async def _reload_on(changed: asyncio.Event, keeper: PolicyKeeper, gate: Gate) -
         await changed.wait()
         changed.clear()
         await _when_there(keeper.reload, gate)
-
-
-async def _keep_pinging(database: Database, gate: Gate) -> None:
-    while True:
-        if gate.is_open:
-            try:
-                await database.ping()
-            except UnavailableError as away:
-                gate.close(away)
-        await asyncio.sleep(PING_EVERY_SECONDS)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from deploy.local.database import DatabaseServer
 from deploy.local.process import LocalStackError
-from deploy.local.stack import ROOT, Stack, StackPorts
+from deploy.local.stack import ROOT, Overrides, Stack, StackPorts
 from shared.errors import RefusedError
+from shared.vocabulary.duties import Duty
 
 STATE = ROOT / ".local"
 NOT_RUNNING = 3
@@ -25,7 +26,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that a half-done `up` cleans up
     options = _options()
     directory: Path = (options.directory or STATE) / options.name
-    stack = Stack(directory, database=_given_database(directory), ports=_ports(options), say=_say)
+    stack = Stack(
+        directory,
+        database=_given_database(directory),
+        ports=_ports(options),
+        overrides=_screening(options),
+        say=_say,
+    )
     try:
         if options.command == "up":
             return _up(stack)
@@ -126,6 +133,11 @@ def _given_database(directory: Path) -> DatabaseServer | None:
     return DatabaseServer(directory / "database", uri=uri) if uri else None
 
 
+def _screening(options: argparse.Namespace) -> Overrides:
+    blocklist: Path | None = options.blocklist
+    return {Duty.INTAKE: {"screening": {"blocklist": str(blocklist.absolute())}}} if blocklist else {}
+
+
 def _ports(options: argparse.Namespace) -> StackPorts:
     return StackPorts(**{field.name: getattr(options, f"{field.name}_port") for field in fields(StackPorts)})
 
@@ -141,6 +153,8 @@ def _options() -> argparse.Namespace:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--name", default="stack", help="which of several stacks (default: %(default)s)")
         command.add_argument("--directory", type=Path, help="where stacks are kept (default: .local)")
+        hint = "the folder that `badkeys --update-bl` fills" if name == "up" else argparse.SUPPRESS
+        command.add_argument("--blocklist", type=Path, metavar="FOLDER", help=hint)
         for field in fields(StackPorts):
             hint = "a port that is to be used" if name == "up" else argparse.SUPPRESS
             command.add_argument(f"--{field.name}-port", type=int, metavar="PORT", help=hint)

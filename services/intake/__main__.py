@@ -2,7 +2,9 @@
 
 import contextlib
 import sys
+from functools import partial
 
+from services.intake.adapters.blocklist import BlocklistFolder
 from services.intake.adapters.requests import MongoRequests
 from services.intake.config import IntakeSettings
 from services.intake.handlers import (
@@ -19,6 +21,7 @@ from shared.errors import UnavailableError
 from shared.lint.worker import LintWorker
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
+from shared.observability.metrics import note_blocklist
 from shared.rabbit.link import Subscription
 from shared.rabbit.topology import commands_queue, events_queue, submissions_queue, submitters
 from shared.vocabulary.duties import Duty
@@ -27,16 +30,23 @@ from shared.worker import Work, Worker, main
 SUBMISSIONS_IN_HAND = 4
 """Of each identity at once: whoever submits much waits behind whoever submits little."""
 
+LOOK_EVERY_SECONDS = 10.0
+"""How often intake looks whether its blocklist can be used."""
+
 
 def wire(worker: Worker[IntakeSettings], _gate: Gate) -> Work:
     """Put intake together."""
     requests = MongoRequests(worker.database)
     linter = LintWorker()
+    blocklist = BlocklistFolder(worker.settings.screening.blocklist)
+    watched = [] if blocklist.folder is None else [worker.open_gate("blocklist", blocklist.probe)]
+    note_blocklist(worker.registry, lambda: any(gate.is_open for gate in watched))
     in_force, clock, prefetch = worker.in_force, worker.clock, worker.settings.broker.prefetch
+    submit = SubmitRequestHandler(requests, in_force, blocklist, linter, worker.key, clock)
     lifecycle = LifecycleHandler(requests, in_force, clock)
     return Work(
         routes=routes(
-            (commands.SubmitRequest, SubmitRequestHandler(requests, in_force, linter, worker.key, clock)),
+            (commands.SubmitRequest, submit),
             (commands.ShowOptions, ShowOptionsHandler(in_force, clock)),
             (commands.ShowStatus, ShowStatusHandler(requests, in_force, clock)),
             (commands.ListRequests, ListRequestsHandler(requests, clock)),
@@ -51,8 +61,12 @@ def wire(worker: Worker[IntakeSettings], _gate: Gate) -> Work:
                 for identity in submitters(in_force.policy)
             ),
         ],
-        gates=[worker.open_gate("linter", linter.probe)],
-        background=[lambda: _warm_up(linter)],
+        gates=[worker.open_gate("linter", linter.probe), *watched],
+        background=[
+            lambda: _warm_up(linter),
+            *(partial(gate.keep_probing, LOOK_EVERY_SECONDS) for gate in watched),
+        ],
+        without=[] if watched else ["blocklist"],
         finish=[lambda _: linter.aclose()],
     )
 

@@ -1,12 +1,15 @@
 """Intake's handlers: one frozen dataclass for each message."""
 
+import asyncio
 from dataclasses import dataclass, replace
+from datetime import date
 
 from services.intake import rules, story
 from services.intake.model import RequestRecord
-from services.intake.ports import Linter, RequestStore
+from services.intake.ports import Linter, PublishedKeys, RequestStore
 from shared.clock import Clock
 from shared.contracts import commands, events
+from shared.contracts.content import RequestContent
 from shared.contracts.replies import EvidenceResult, RequestsResult, SubmitResult
 from shared.contracts.statement import JwsStatement
 from shared.errors import ConflictError, RefusedError
@@ -33,6 +36,7 @@ from shared.messaging.messages import (
     reply_ok,
 )
 from shared.options import options_for
+from shared.policy.policy import Policy
 from shared.screening import LINT_KINDS, Screened, check_sender, screen, template_of
 from shared.vocabulary.findings import finding, refuses
 from shared.vocabulary.names import IdentityName, RequestId
@@ -46,6 +50,7 @@ class SubmitRequestHandler:
 
     requests: RequestStore
     in_force: PolicyInForce
+    published: PublishedKeys
     linter: Linter
     key: SigningKey
     clock: Clock
@@ -64,12 +69,21 @@ class SubmitRequestHandler:
             if stored is None:
                 raise
             return stored
-        screened = await self._linted(screen(submission.content, policy, today=now.date()))
+        # RSA keys, hundreds of names and a file of keys take a while: meanwhile the event loop goes on.
+        screened = await asyncio.to_thread(self._screened, submission.content, policy, now.date())
+        screened = await self._linted(screened)
         record, publish = self._recorded(message, submission, screened)
         if not await self.requests.insert(record.followed_by(message.id, *publish)):
             return await self._again(message, submission)
         _refuse_screened(record)
         return Outcome(publish=publish)
+
+    def _screened(self, content: RequestContent, policy: Policy, today: date) -> Screened:
+        """What the rules say, and what is known of the key outside."""
+        screened = screen(content, policy, today=today)
+        if screened.csr is None:
+            return screened
+        return replace(screened, added=tuple(self.published.check(screened.csr.spki)))
 
     async def _linted(self, screened: Screened) -> Screened:
         """With what the linter says of the certificate that this would become, if it would become one."""
@@ -77,7 +91,8 @@ class SubmitRequestHandler:
             return screened
         resolved = screened.proposal.resolved
         template = template_of(screened.proposal, self.in_force.policy.intermediates[resolved.signing_certificate])
-        return replace(screened, added=tuple(await self.linter.lint(template, LINT_KINDS[resolved.trust])))
+        found = await self.linter.lint(template, LINT_KINDS[resolved.trust])
+        return replace(screened, added=(*screened.added, *found))
 
     def _check_sender(self, message: Received[commands.SubmitRequest], submission: VerifiedSubmission) -> None:
         findings = [

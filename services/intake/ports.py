@@ -24,6 +24,18 @@ class RequestStore(Store[RequestRecord], Protocol):
         ...
 
 
+class PublishedKeys(Protocol):
+    """The keys whose private half is public."""
+
+    def check(self, spki: bytes) -> list[Finding]:
+        """What speaks against this key (SubjectPublicKeyInfo, DER). Reads files: not for the event loop.
+
+        Raises:
+            UnavailableError: of `blocklist`: it cannot be used.
+        """
+        ...
+
+
 class Linter(Protocol):
     """Judges certificates by the rules of their kind."""
 

@@ -44,6 +44,16 @@ class Gate:
         self._on_change(False)  # noqa: FBT003 - the callback's only argument is the state
         self._watch = asyncio.create_task(self._reopen(), name=f"gate {self.name}")
 
+    async def keep_probing(self, every_seconds: float) -> None:
+        """Find out for ever, without waiting for work, whether the dependency is away."""
+        while True:
+            if self.is_open:
+                try:
+                    await self._probe()
+                except UnavailableError as away:
+                    self.close(away)
+            await asyncio.sleep(every_seconds)
+
     async def aclose(self) -> None:
         """Stop probing."""
         if self._watch is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import uvicorn
 from prometheus_client import CollectorRegistry
@@ -14,8 +14,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 
-def probes(registry: CollectorRegistry, readiness: Callable[[], Mapping[str, bool]]) -> Starlette:
-    """The web application; `readiness` tells of each condition whether it holds."""
+def probes(
+    registry: CollectorRegistry, readiness: Callable[[], Mapping[str, bool]], without: Sequence[str]
+) -> Starlette:
+    """The web application; `readiness` tells of each condition whether it holds.
+
+    `without` is named, and does not make the process unready: what it could have and by its settings has not.
+    """
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -23,7 +28,8 @@ def probes(registry: CollectorRegistry, readiness: Callable[[], Mapping[str, boo
     async def readyz(_: Request) -> Response:
         conditions = dict(readiness())
         ready = all(conditions.values())
-        return JSONResponse({"ready": ready, "conditions": conditions}, status_code=200 if ready else 503)
+        body = {"ready": ready, "conditions": conditions, "without": list(without)}
+        return JSONResponse(body, status_code=200 if ready else 503)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

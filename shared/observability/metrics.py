@@ -1,5 +1,7 @@
 """Prometheus metrics of a process, named and with units by its conventions."""
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -172,3 +174,9 @@ class PolicyMetrics:
 def note_build(registry: CollectorRegistry, *, duty: str, version: str) -> None:
     """Say which build runs."""
     Gauge("ra_build_info", "This build.", ["duty", "version"], registry=registry).labels(duty, version).set(1)
+
+
+def note_blocklist(registry: CollectorRegistry, loaded: Callable[[], bool]) -> None:
+    """Say whether keys are compared with those that were published."""
+    gauge = Gauge("ra_blocklist_loaded", "Whether keys are looked up in a blocklist: 1 or 0.", registry=registry)
+    gauge.set_function(lambda: float(loaded()))

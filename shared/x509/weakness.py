@@ -62,12 +62,14 @@ def check_weakness(spki_der: bytes, *, blocklist: Path | None) -> list[Finding]:
         RefusedError: the key is unreadable (`key.unreadable`).
         UnavailableError: the blocklist is named, and missing, damaged or of another format.
     """
-    with refusing("key.unreadable", "this is not a public key that can be read (RFC 5280 §4.1)"):
-        key = load_der_public_key(spki_der)
+    key = _read(spki_der)
     found = _check_rsa(key) if isinstance(key, rsa.RSAPublicKey) else []
-    if blocklist is not None:
-        found += _check_published(key, Blocklist.open(blocklist))
-    return found
+    return found if blocklist is None else [*found, *check_published(spki_der, Blocklist.open(blocklist))]
+
+
+def _read(spki_der: bytes) -> PublicKeyTypes:
+    with refusing("key.unreadable", "this is not a public key that can be read (RFC 5280 §4.1)"):
+        return load_der_public_key(spki_der)
 
 
 @dataclass(frozen=True)
@@ -200,8 +202,16 @@ def _severity(check: str) -> Severity:
     return Severity.WARNING if check in _SHOWN_ONLY else Severity.ERROR
 
 
-def _check_published(key: PublicKeyTypes, blocklist: Blocklist) -> list[Finding]:
-    value = _number(key)
+def check_published(spki_der: bytes, blocklist: Blocklist) -> list[Finding]:
+    """Whether the private half of the key in this SubjectPublicKeyInfo is public: the part of the blocklist alone.
+
+    Findings: `key.debian-weak`, `key.blocklisted`.
+
+    Raises:
+        RefusedError: the key is unreadable (`key.unreadable`).
+        UnavailableError: the blocklist is no longer the one that was opened.
+    """
+    value = _number(_read(spki_der))
     name = None if value is None else blocklist.list_of(value)
     if name is None:
         return []

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from prometheus_client import CollectorRegistry
 
@@ -47,7 +47,14 @@ from tests.fakes.authority import FakeCa, FakeRevocations
 from tests.fakes.broker import MemoryPublisher
 from tests.fakes.faults import Steps
 from tests.fakes.linter import MemoryLinter
-from tests.fakes.stores import MemoryCases, MemoryCertificates, MemoryOrders, MemoryRefusals, MemoryRequests
+from tests.fakes.published import MemoryPublishedKeys
+from tests.fakes.stores import (
+    MemoryCases,
+    MemoryCertificates,
+    MemoryOrders,
+    MemoryRefusals,
+    MemoryRequests,
+)
 from tests.world import FixedClock, shared_ca, signing_key
 
 LEASE = timedelta(seconds=60)
@@ -110,6 +117,7 @@ class InProcess:
     policy_text: str | None = None
     clock: FixedClock = field(default_factory=FixedClock)
     steps: Steps = field(default_factory=Steps)
+    gates: ClassVar[tuple[str, ...]] = ("database",)
 
     def __post_init__(self) -> None:
         self.in_force = PolicyInForce(world.policy(self.policy_text))
@@ -123,7 +131,7 @@ class InProcess:
             self.routes(),
             self.publisher,
             is_identity=lambda name: self.in_force.policy.identity(name) is not None,
-            gates=[Gate("database", self._probe, on_change=lambda _: None)],
+            gates=[Gate(name, self._probe, on_change=lambda _: None) for name in self.gates],
             policy=PolicyGate(self.in_force, on_change=lambda _: None),
             metrics=self.messages,
             clock=self.clock,
@@ -134,7 +142,7 @@ class InProcess:
         raise NotImplementedError
 
     async def _probe(self) -> None:
-        """The database is always back when it is asked."""
+        """What was away is always back when it is asked."""
 
     def adopt(self, policy_text: str) -> None:
         """Put another policy in force."""
@@ -187,16 +195,20 @@ def read_reply(outgoing: Outgoing, result: type[Result] = Result) -> Reply[Any]:
 
 
 class Intake(InProcess):
+    gates = ("database", "linter", "blocklist")
+
     def __init__(self, policy_text: str | None = None) -> None:
         self.requests = MemoryRequests()
+        self.published = MemoryPublishedKeys()
         self.linter = MemoryLinter()
         super().__init__(Duty.INTAKE, policy_text)
 
     def routes(self) -> Routes:
         requests, in_force, clock = self.requests, self.in_force, self.clock
+        submit = intake.SubmitRequestHandler(requests, in_force, self.published, self.linter, self.key, clock)
         lifecycle_handler = intake.LifecycleHandler(requests, in_force, clock)
         return routes(
-            (commands.SubmitRequest, intake.SubmitRequestHandler(requests, in_force, self.linter, self.key, clock)),
+            (commands.SubmitRequest, submit),
             (commands.ShowOptions, intake.ShowOptionsHandler(in_force, clock)),
             (commands.ShowStatus, intake.ShowStatusHandler(requests, in_force, clock)),
             (commands.ListRequests, intake.ListRequestsHandler(requests, clock)),

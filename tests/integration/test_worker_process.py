@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ from tests.system.way import issued, people_of, reach
 CONFIG_ERROR = 78
 """EX_CONFIG of sysexits.h: what a supervisor should not try again."""
 PATIENCE_SECONDS = 60.0
+BLOCKLIST = ROOT / "tests" / "vectors" / "x509" / "weak" / "blocklist"
 
 Document = dict[str, Any]
 Spoil = Callable[[Document, Path], object]
@@ -331,6 +333,41 @@ def test_readiness_names_every_condition(stack: Stack, duty: Duty) -> None:
     assert found["ready"] is True
     assert {"broker", "database"} <= set(found["conditions"])
     assert set(found["conditions"].values()) == {True}
+
+
+def test_intake_names_the_blocklist_that_it_is_not_given_and_is_ready_without(stack: Stack) -> None:
+    assert {duty: conditions(process)[1]["without"] for duty, process in stack.duties.items()} == {
+        Duty.INTAKE: ["blocklist"],
+        Duty.APPROVAL: [],
+        Duty.ISSUER: [],
+        Duty.REVOKER: [],
+    }
+    intake = stack.duties[Duty.INTAKE]
+    assert "blocklist" not in conditions(intake)[1]["conditions"]
+    assert "ra_blocklist_loaded 0.0" in intake.metrics()
+    (warning,) = [line for line in log_of(intake) if line["event"] == "works without"]
+    assert (warning["level"], warning["what"]) == ("warning", ["blocklist"])
+
+
+def test_a_blocklist_that_cannot_be_used_makes_intake_unready_until_it_can(stack: Stack, tmp_path: Path) -> None:
+    process = stack.another(Duty.INTAKE, 4)
+    settings = tomllib.loads(stack.config_file(process.name).read_text())
+    settings["screening"] = {"blocklist": str(tmp_path)}
+    stack.config_file(process.name).write_text(toml.dumps(settings))
+
+    def is_unready() -> bool:
+        return _answers(process) and conditions(process)[1]["conditions"]["blocklist"] is False
+
+    with started(process):
+        wait_until(is_unready, what="intake is ready", limit=PATIENCE_SECONDS, log=process.log_file)
+        assert conditions(process)[0] == httpx.codes.SERVICE_UNAVAILABLE
+        assert "ra_blocklist_loaded 0.0" in process.metrics()
+        for file in BLOCKLIST.iterdir():
+            shutil.copy(file, tmp_path)
+        wait_until(process.is_ready, what="intake is not ready", limit=PATIENCE_SECONDS, log=process.log_file)
+        assert conditions(process)[1]["without"] == []
+        assert "ra_blocklist_loaded 1.0" in process.metrics()
+        assert 'ra_dependency_up{dependency="blocklist"} 1.0' in process.metrics()
 
 
 @each_duty

@@ -97,7 +97,9 @@ async def wired(duty: Duty, folder: Path) -> Work:
         rate_windows=None,
     )
     worker = SimpleNamespace(
-        settings=SimpleNamespace(ca=ca, broker=SimpleNamespace(prefetch=16)),
+        settings=SimpleNamespace(
+            ca=ca, broker=SimpleNamespace(prefetch=16), screening=SimpleNamespace(blocklist=folder / "blocklist")
+        ),
         in_force=world.in_force(),
         clock=FixedClock(),
         key=signing_key(duty),
@@ -132,6 +134,11 @@ async def test_a_duty_consumes_exactly_these_queues_and_all_of_them_are_declared
     assert {each.queue for each in subscriptions} == QUEUES[duty]
     declared = {queue.name for queue in build(world.policy()).queues}
     assert QUEUES[duty] <= declared
+
+
+async def test_a_duty_waits_for_exactly_these_beside_its_servers(tmp_path: Path) -> None:
+    gates = {duty: [gate.name for gate in (await wired(duty, tmp_path)).gates] for duty in Duty}
+    assert gates == {Duty.INTAKE: ["linter", "blocklist"], Duty.APPROVAL: [], Duty.ISSUER: [], Duty.REVOKER: []}
 
 
 def test_every_command_has_one_duty_that_answers_it_and_any_other_is_a_declared_witness() -> None:
