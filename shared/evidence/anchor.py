@@ -31,9 +31,10 @@ class AnchoredIdentity(Model):
 
 
 class AnchoredGroup(Model):
-    """A group's quorum and how long approvals stay good."""
+    """A group's quorum, whether requesters count in it, and how long approvals stay good."""
 
     quorum: int
+    requester_counts: bool = False
     approvals_stay_good_hours: int
 
 
@@ -68,7 +69,11 @@ class Anchor(Model):
                 for name, identity in policy.file.identities.items()
             },
             approval_groups={
-                name: AnchoredGroup(quorum=group.quorum, approvals_stay_good_hours=group.approvals_stay_good_hours)
+                name: AnchoredGroup(
+                    quorum=group.quorum,
+                    requester_counts=group.requester_counts,
+                    approvals_stay_good_hours=group.approvals_stay_good_hours,
+                )
                 for name, group in policy.file.approval_groups.items()
             },
             intermediates={

@@ -224,7 +224,8 @@ def check_decider(decision: Decision, revision: VerifiedRevision, anchor: Anchor
         yield finding("decision.not-an-approver", f"may not decide for {group}", value=decision.approver)
     requesters = revision.revision.requesters
     people = {anchor.person_of(requester) for requester in requesters} - {None}
-    if decision.approver in requesters or (approver is not None and approver.person in people):
+    asks = decision.approver in requesters or (approver is not None and approver.person in people)
+    if asks and not _requesters_count(revision.revision, anchor):
         yield finding("decision.by-requester", "who asks can't agree", value=decision.approver)
     counts_for = {revision.digest}
     if decision.decision is DecisionKind.DENY:
@@ -235,6 +236,12 @@ def check_decider(decision: Decision, revision: VerifiedRevision, anchor: Anchor
             "this was decided on another revision than the one in force; look at the request again",
             value=decision.revision,
         )
+
+
+def _requesters_count(revision: Revision, anchor: Anchor) -> bool:
+    """Whether the group lets requesters agree, by the policy that was signed and by the verifier's own."""
+    group = anchor.approval_groups.get(revision.policy.approval_group)
+    return revision.policy.requester_counts and group is not None and group.requester_counts
 
 
 def verify_decisions(

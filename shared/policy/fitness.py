@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 from shared.policy.model import Trust
 from shared.policy.resolution import ResolvedPolicy
-from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.findings import Finding, Severity, finding
 from shared.x509.calendar import check_public_eku, last_day_allowed
 from shared.x509.csr import VerifiedCsr
 from shared.x509.dns import check_dns_name, check_ip
@@ -19,6 +19,7 @@ from shared.x509.keys import check_key
 from shared.x509.names import DistinguishedName, SubjectAltNames
 from shared.x509.profiles import DnProfile, ExtensionProfile, ExtensionRule, NamesRule
 from shared.x509.public_names import check_public_suffix
+from shared.x509.template import LEFT_OUT
 from shared.x509.weakness import check_weakness
 
 WEAK_HASHES = frozenset({"md5", "sha1"})
@@ -208,10 +209,18 @@ def _check_calendar(proposal: Proposal) -> Iterable[Finding]:
     return check_public_eku(proposal.purposes, proposal.today) if proposal.public else ()
 
 
+def _check_left_out(proposal: Proposal) -> Iterator[Finding]:
+    for kind in sorted(LEFT_OUT) if proposal.public else ():
+        if values := proposal.subject.values(kind):
+            text = f"public CAs leave {kind} out of the certificate (BR 7.1.2.7.4)"
+            yield finding("dn.left-out", text, value=", ".join(values), severity=Severity.WARNING)
+
+
 RULES = (
     Rule("hash in the CSR's signature", _check_csr_hash),
     Rule("key type and size", lambda asked: check_key(asked.csr.key, frozenset(asked.resolved.key_types))),
     Rule("known weaknesses of the key", lambda asked: check_weakness(asked.csr.spki, blocklist=None)),
+    Rule("what the CA leaves out", _check_left_out),
     Rule("subject", lambda asked: check_subject(asked.subject, asked.resolved.dn)),
     Rule(
         "alternative names",

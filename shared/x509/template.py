@@ -27,6 +27,8 @@ ORGANISATION_VALIDATED = ObjectIdentifier("2.23.140.1.2.2")
 _CRL = "http://crl.example.com/issuing.crl"
 _OCSP = "http://ocsp.example.com/"
 _ISSUER = "http://certificates.example.com/issuing.cer"
+LEFT_OUT = frozenset({"OU"})
+"""What a public CA leaves out of a subject (BR 7.1.2.7.4 forbids it)."""
 _CA_BUSINESS = frozenset({CERTIFICATE_POLICIES})
 
 # BR 7.1.4.2 prescribes this order, and a CA writes the subject itself, whatever the order in the request.
@@ -102,7 +104,7 @@ def would_be_certificate(
 
 
 def _as_a_public_ca_writes_it(subject: DistinguishedName) -> DistinguishedName:
-    attributes = list(subject.attributes)
+    attributes = [attribute for attribute in subject.attributes if attribute.type not in LEFT_OUT]
     attributes += [
         Attribute(type=kind, value=value) for kind, value in _ORGANISATION.items() if not subject.values(kind)
     ]

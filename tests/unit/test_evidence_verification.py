@@ -15,6 +15,7 @@ from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import Typ
 from shared.evidence.steps import DecisionKind
 from shared.evidence.verification import verify_approval
+from shared.policy.policy import Policy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import digest_of
 from tests import world
@@ -118,19 +119,30 @@ def test_what_is_missing_swapped_or_forged_makes_the_approval_fall(change: Chang
     assert code in _codes(change(world.approved()))
 
 
-def test_a_request_that_the_requester_also_approved_does_not_count_their_approval() -> None:
+def _approved_by_its_requester(policy: Policy) -> Evidence:
     asked = world.content()
-    revision = world.revision_of(asked, world.policy(), requesters=("ben",))
+    revision = world.revision_of(asked, policy, requesters=("ben",))
     token = signing_key(Duty.INTAKE).sign(revision.canonical(), Typ.REVISION, NOW)
     digest = digest_of(revision.canonical())
     decisions = tuple(decision(digest, asked.request_id, by=name) for name in ("alice", "ben"))
-    evidence = Evidence(
+    return Evidence(
         submission=world.submission(asked, by="ben"),
         revisions=(JwsStatement(jws=token),),
         decisions=decisions,
         verdict=verdict(digest, asked.request_id, decisions),
     )
+
+
+def test_a_request_that_the_requester_also_approved_does_not_count_their_approval() -> None:
+    assert "decision.by-requester" in _codes(_approved_by_its_requester(world.policy()))
+
+
+def test_a_requester_counts_only_where_both_the_signed_policy_and_the_verifiers_own_say_so() -> None:
+    lenient = world.policy_text().replace("quorum = 2", "quorum = 2\nrequester_counts = true")
+    evidence = _approved_by_its_requester(world.policy(lenient))
+    assert "decision.by-requester" not in _codes(evidence, policy_text=lenient)
     assert "decision.by-requester" in _codes(evidence)
+    assert "decision.by-requester" in _codes(_approved_by_its_requester(world.policy()), policy_text=lenient)
 
 
 def test_an_approver_removed_from_the_policy_no_longer_counts() -> None:

@@ -104,10 +104,6 @@ def test_a_certificate_for_client_and_server_is_good(kind: LintKind) -> None:
         ({"days": 300}, "certificate-validity-period-exceeds-200-days"),
         ({"eku": ("serverAuth", "2.5.29.37.0")}, "subscriber.anyeku-eku-present"),
         ({"eku": ("clientAuth",)}, "subscriber.serverauth-eku-absent"),
-        (
-            {"subject": DistinguishedName.of(CN="www.example.com", OU="Web")},
-            "ov.organizational-unit-name-attribute-pres",
-        ),
         ({"key": "ed25519"}, "prohibited-subject-public-key-algorithm-encoding"),
     ],
 )

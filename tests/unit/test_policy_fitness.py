@@ -1,5 +1,6 @@
 """What does not fit the policy, the calendar or the rules of public trust is refused, with every reason."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from shared.policy.fitness import check_request, last_day
 from shared.policy.policy import Policy
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding, refuses
+from shared.x509.names import DistinguishedName
 from tests import world
 from tests.world import TODAY
 
@@ -74,3 +76,13 @@ def test_client_authentication_is_warned_of_while_the_ca_has_it_and_refused_afte
     assert not refuses(before)
     assert [found.code for found in after] == ["eku.client-auth-ended"]
     assert refuses(after)
+
+
+def test_the_approvers_are_warned_of_what_a_public_ca_leaves_out() -> None:
+    text = world.policy_text().replace('type = "C"\npattern = "[A-Z]{2}"', 'type = "OU"')
+    revision = world.revision_of(world.content(), world.policy(text))
+    proposal = proposal_of(revision, revision.policy, today=TODAY)
+    subject = DistinguishedName.of(O="Example Ltd", OU="Sales", CN="www.example.com")
+    found = check_request(replace(proposal, subject=subject))
+    assert [(each.code, each.value) for each in found] == [("dn.left-out", "Sales")]
+    assert not refuses(found)
