@@ -12,11 +12,14 @@ from services.approval.adapters.cases import MongoCases
 from services.approval.model import Case
 from services.intake.adapters.requests import MongoRequests
 from services.intake.model import RequestRecord
+from services.issuer.adapters.accounts import MongoAccounts
 from services.issuer.adapters.orders import MongoOrders, MongoRefusals
 from services.issuer.model import EvidenceRefusal, Order
 from services.revoker.adapters.certificates import MongoCertificates
 from services.revoker.model import Certificate
 from shared.config import DatabaseSettings
+from shared.digicert.pacing import MemoryAccounts
+from shared.digicert.quota import Account
 from shared.errors import ConflictError
 from shared.identifiers import following_id
 from shared.messaging.aggregate import REMEMBERED_OUTCOMES, Aggregate
@@ -33,6 +36,7 @@ OWNERS: dict[type[Aggregate], Duty] = {
     Case: Duty.APPROVAL,
     Order: Duty.ISSUER,
     EvidenceRefusal: Duty.ISSUER,
+    Account: Duty.ISSUER,
     Certificate: Duty.REVOKER,
 }
 IN_MEMORY: dict[type[Aggregate], Callable[[], Any]] = {
@@ -40,6 +44,7 @@ IN_MEMORY: dict[type[Aggregate], Callable[[], Any]] = {
     Case: MemoryCases,
     Order: MemoryOrders,
     EvidenceRefusal: MemoryRefusals,
+    Account: MemoryAccounts,
     Certificate: MemoryCertificates,
 }
 IN_MONGO: dict[type[Aggregate], Callable[[Database], Any]] = {
@@ -47,6 +52,7 @@ IN_MONGO: dict[type[Aggregate], Callable[[Database], Any]] = {
     Case: MongoCases,
     Order: MongoOrders,
     EvidenceRefusal: MongoRefusals,
+    Account: MongoAccounts,
     Certificate: MongoCertificates,
 }
 WEB, MAIL, SHOP, BEN = ApprovalGroupName("web"), ApprovalGroupName("mail"), IdentityName("shop"), IdentityName("ben")

@@ -11,6 +11,7 @@ from shared.contracts import commands, events, replies
 from shared.contracts.catalogue import COMMANDS
 from shared.contracts.replies import HistoryEntry, RequestSummary, Result
 from shared.contracts.statement import UnsignedSubmission
+from shared.digicert.quota import Account, Use
 from shared.evidence.jws import Typ
 from shared.evidence.steps import DecisionKind
 from shared.identifiers import following_id
@@ -295,4 +296,14 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
     refusal = EvidenceRefusal.model_validate(
         {**kept, "id": MESSAGE, "request_id": REQUEST, "findings": (WARNING, WARNING)}
     )
-    return {type(each): each for each in (record, case, order, certificate, refusal)}
+    account = Account.model_validate(
+        {
+            **kept,
+            "id": "ca",
+            "uses": (Use(until_ms=1_800_000_000_123, calls=2), Use(until_ms=1_800_000_000_124, calls=1)),
+            "held": {"0a": Use(until_ms=1_800_000_000_456, calls=10)},
+            "blocked_until_ms": 1_800_000_000_789,
+            "refusals": 3,
+        }
+    )
+    return {type(each): each for each in (record, case, order, certificate, refusal, account)}
