@@ -55,6 +55,7 @@ class CaQuotaError(CaThrottledError):
     """Our own account of the CA's rate limit says that the call would be too many; it was not sent."""
 
     result = "quota"
+    retry_after: float
 
     def __init__(self, endpoint: str, retry_after: float) -> None:
         reason = f"no call may go for {retry_after:.1f} s"
