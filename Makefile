@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 RUN := .venv/bin/python
 STACK := $(RUN) -m deploy.local
 
-.PHONY: help demo up down status check test fuzz promises format python packages servers
+.PHONY: help demo up down status check test fuzz bench promises format python packages servers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ test: servers ## all tests, in random order on two processes (PYTEST_ARGS="tests
 fuzz: python ## look for input that breaks intake, with atheris in an environment of its own (FUZZ_SECONDS=60)
 	@$(PYTHON) -m deploy.local.install fuzzer
 	@.venv-fuzz/bin/python -m fuzz run --seconds $(FUZZ_SECONDS)
+
+bench: servers ## what screening costs against its lint, and what hostile requests do to intake (BENCH_ARGS=--json)
+	@$(RUN) -m bench $(BENCH_ARGS)
 
 promises: servers ## try what the design promises, one by one, on a running system
 	@$(RUN) -m deploy.local.promises

@@ -1,0 +1,101 @@
+"""What screening an ordinary request costs, against what its lint alone costs.
+
+A ratio, and not a time, is held against a limit: both are measured in the same round on the same machine, with the
+same process of the linter and the same certificate.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from bench.figures import Figure
+from shared.contracts.content import RequestContent
+from shared.lint.kinds import LintKind
+from shared.lint.worker import LintWorker
+from shared.screening import LINT_KINDS, screen, template_of
+from shared.vocabulary.findings import refuses
+from tests import world
+
+MOST_RATIO = 1.5
+ROUNDS = 200
+WARM_UP = 30
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+KEYS: Mapping[str, Callable[[], Key]] = {
+    "EC P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "RSA-2048": lambda: rsa.generate_private_key(65537, 2048),
+}
+
+
+@dataclass(frozen=True)
+class Round:
+    """Seconds that one request took."""
+
+    screening: float
+    """All of it: reading, possession, policy, weak keys, the certificate it would become, and the lint."""
+    lint: float
+    """The lint alone, after the same work."""
+
+
+async def measure(rounds: int = ROUNDS) -> list[Figure]:
+    """Figures for each kind of key."""
+    linter = LintWorker()
+    try:
+        return [figure for kind, make in KEYS.items() for figure in await _of_kind(kind, make(), linter, rounds)]
+    finally:
+        await linter.aclose()
+
+
+async def _of_kind(kind: str, key: Key, linter: LintWorker, rounds: int) -> list[Figure]:
+    for number in range(WARM_UP):
+        await _round(_request(key, number), linter)
+    done = [await _round(_request(key, number), linter) for number in range(rounds)]
+    whole, lint = (
+        statistics.median(each) for each in zip(*((each.screening, each.lint) for each in done), strict=True)
+    )
+    return [
+        Figure(f"screening over lint, {kind}", whole / lint, "", at_most=MOST_RATIO),
+        Figure(f"screening, {kind}", 1000 * whole, "ms"),
+        Figure(f"its lint alone, {kind}", 1000 * lint, "ms"),
+    ]
+
+
+async def _round(content: RequestContent, linter: LintWorker) -> Round:
+    """The same twice, timed as a whole and from the lint on: what comes before it tells on how fast it is."""
+    begun = time.perf_counter()
+    await linter.lint(*_would_be(content))
+    whole = time.perf_counter() - begun
+    certificate, kind = _would_be(content)
+    begun = time.perf_counter()
+    await linter.lint(certificate, kind)
+    return Round(whole, time.perf_counter() - begun)
+
+
+def _would_be(content: RequestContent) -> tuple[bytes, LintKind]:
+    """As intake's handler does it: the certificate that this would become, and by which rules it is judged."""
+    policy = world.policy()
+    screened = screen(content, policy, today=world.TODAY)
+    if screened.proposal is None or refuses(screened.findings):
+        raise ValueError(f"an ordinary request is refused: {screened.findings}")
+    resolved = screened.proposal.resolved
+    template = template_of(screened.proposal, policy.intermediates[resolved.signing_certificate])
+    return template, LINT_KINDS[resolved.trust]
+
+
+def _request(key: Key, number: int) -> RequestContent:
+    """An ordinary request: a host under two names, another host in each round."""
+    names = (f"www{number}.example.com", f"host{number}.example.com")
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])]))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return world.content(csr=csr.public_bytes(Encoding.PEM).decode())
