@@ -5,6 +5,7 @@ import sys
 from functools import partial
 
 from services.intake.adapters.blocklist import BlocklistFolder
+from services.intake.adapters.keys import MongoKeys
 from services.intake.adapters.requests import MongoRequests
 from services.intake.config import IntakeSettings
 from services.intake.handlers import (
@@ -36,14 +37,14 @@ LOOK_EVERY_SECONDS = 10.0
 
 def wire(worker: Worker[IntakeSettings], _gate: Gate) -> Work:
     """Put intake together."""
-    requests = MongoRequests(worker.database)
+    requests, keys = MongoRequests(worker.database), MongoKeys(worker.database)
     linter = LintWorker()
     blocklist = BlocklistFolder(worker.settings.screening.blocklist)
     watched = [] if blocklist.folder is None else [worker.open_gate("blocklist", blocklist.probe)]
     note_blocklist(worker.registry, lambda: any(gate.is_open for gate in watched))
     in_force, clock, prefetch = worker.in_force, worker.clock, worker.settings.broker.prefetch
-    submit = SubmitRequestHandler(requests, in_force, blocklist, linter, worker.key, clock)
-    lifecycle = LifecycleHandler(requests, in_force, clock)
+    submit = SubmitRequestHandler(requests, keys, in_force, blocklist, linter, worker.key, clock)
+    lifecycle = LifecycleHandler(requests, keys, in_force, clock)
     return Work(
         routes=routes(
             (commands.SubmitRequest, submit),

@@ -4,9 +4,11 @@ import asyncio
 from dataclasses import dataclass, replace
 from datetime import date
 
-from services.intake import rules, story
-from services.intake.model import RequestRecord
-from services.intake.ports import Linter, PublishedKeys, RequestStore
+import structlog
+
+from services.intake import known_keys, rules, story
+from services.intake.model import KnownKey, RequestRecord
+from services.intake.ports import KeyStore, Linter, PublishedKeys, RequestStore
 from shared.clock import Clock
 from shared.contracts import commands, events
 from shared.contracts.content import RequestContent
@@ -41,14 +43,22 @@ from shared.screening import LINT_KINDS, Screened, check_sender, screen, templat
 from shared.vocabulary.findings import finding, refuses
 from shared.vocabulary.names import IdentityName, RequestId
 from shared.vocabulary.permissions import Permission
+from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class SubmitRequestHandler:
-    """Screens a submission and passes it on to approval, or refuses it with every finding."""
+    """Screens a submission and passes it on to approval, or refuses it with every finding.
+
+    A request is stored first and takes its key then, so that no key is ever taken by what was not accepted. Nothing
+    is announced in between: a redelivery, or the same submission again, takes the key before anything else.
+    """
 
     requests: RequestStore
+    keys: KeyStore
     in_force: PolicyInForce
     published: PublishedKeys
     linter: Linter
@@ -71,11 +81,15 @@ class SubmitRequestHandler:
             return stored
         # RSA keys, hundreds of names and a file of keys take a while: meanwhile the event loop goes on.
         screened = await asyncio.to_thread(self._screened, submission.content, policy, now.date())
-        screened = await self._linted(screened)
+        key = None if screened.csr is None else await self.keys.load(screened.csr.spki_sha256)
+        requesters = rules.requesters_of(submission.content, message.sender)
+        found = known_keys.check_known_key(key, requesters, policy)
+        screened = await self._linted(replace(screened, added=(*screened.added, *found)))
         record, publish = self._recorded(message, submission, screened)
         if not await self.requests.insert(record.followed_by(message.id, *publish)):
             return await self._again(message, submission)
         _refuse_screened(record)
+        await self._take_key(record, key)
         return Outcome(publish=publish)
 
     def _screened(self, content: RequestContent, policy: Policy, today: date) -> Screened:
@@ -130,7 +144,12 @@ class SubmitRequestHandler:
     async def _accepted_before(self, message: Received[commands.SubmitRequest]) -> Outcome | None:
         """What followed from this message under an earlier policy: that is not taken back by a redelivery."""
         known = await self.requests.load(message.subject)
-        return known.outcome_of(message.id) if known is not None and known.sender == message.sender else None
+        if known is None or known.sender != message.sender:
+            return None
+        stored = known.outcome_of(message.id)
+        if stored is not None:
+            await self._settle_key(known)
+        return stored
 
     async def _again(self, message: Received[commands.SubmitRequest], submission: VerifiedSubmission) -> Outcome:
         """The request id is known: repeat what followed, or the answer, or refuse another content."""
@@ -139,12 +158,30 @@ class SubmitRequestHandler:
             raise ConflictError("a request that was there a moment ago is gone")
         rules.same_request(known, submission, message.sender)
         _refuse_screened(known)
+        await self._settle_key(known)
         stored = known.outcome_of(message.id)
         if stored is not None:
             return stored
         result = SubmitResult(request_id=known.id, state=known.state)
         answer = reply_ok(message, result, "This request is known already.", at=self.clock.now())
         return Outcome(publish=(*rules.waiting_event(known), answer))
+
+    async def _settle_key(self, record: RequestRecord) -> None:
+        """See to it that a stored request has its key; one that was not announced yet may still have to be refused."""
+        if record.state is not State.PENDING:
+            return
+        key = await self.keys.load(known_keys.key_of(record))
+        if key is not None and record.id in key.requests:
+            return
+        findings = list(known_keys.check_known_key(key, record.requesters, self.in_force.policy))
+        if findings:
+            await self.requests.replace(known_keys.refused_after_all(record, findings))
+            raise RefusedError.of(findings)
+        await self._take_key(record, key)
+
+    async def _take_key(self, record: RequestRecord, key: KnownKey | None) -> None:
+        """Note that this request has its key, of which so much is known."""
+        await _keep(self.keys, known_keys.taken(key, known_keys.key_of(record), record), new=key is None)
 
 
 def _refuse_screened(record: RequestRecord) -> None:
@@ -216,9 +253,14 @@ class ExportEvidenceHandler:
 
 @dataclass(frozen=True)
 class LifecycleHandler:
-    """Keeps the requester's view of a request up to date and tells the requesters what matters."""
+    """Keeps the requester's view of a request up to date and tells the requesters what matters.
+
+    The key of a certificate that was revoked because of it is remembered before the request is written: a redelivery
+    finds neither or remembers it again.
+    """
 
     requests: RequestStore
+    keys: KeyStore
     in_force: PolicyInForce
     clock: Clock
 
@@ -231,6 +273,8 @@ class LifecycleHandler:
         if stored is not None:
             return stored
         self._check_proof(message)
+        if _compromises_key(message.data):
+            await self._remember_compromise(record)
         changed = story.apply_event(
             record,
             message.data,
@@ -266,7 +310,10 @@ class LifecycleHandler:
                     raise RefusedError(finding("evidence.denial-missing", "nobody's denial comes with this"))
                 proven = denials[0]
             case events.CertificateRevoked() as event:
-                proven = read_revocation(event.revocation, anchor, now=now).request_id
+                revocation = read_revocation(event.revocation, anchor, now=now)
+                if revocation.reason is not event.reason:
+                    raise RefusedError(finding("evidence.reason-differs", "it was revoked for another reason"))
+                proven = revocation.request_id
             case _:
                 return
         if proven != message.data.request_id:
@@ -283,6 +330,15 @@ class LifecycleHandler:
             return Decision.read(payload_of(statement.jws), code="decision.invalid")
         return verify_decision(statement, self.in_force.anchor, now=self.clock.now()).decision
 
+    async def _remember_compromise(self, record: RequestRecord) -> None:
+        digest = known_keys.key_of(record)
+        key = await self.keys.load(digest)
+        if key is not None and key.compromised_by is not None:
+            return
+        compromised = known_keys.compromised(key, digest, record)
+        await _keep(self.keys, compromised, new=key is None)
+        log.warning("key compromised", key=digest, request=record.id, requests=compromised.requests)
+
     def _notices(
         self, message: Received[events.LifecycleEvent], before: RequestRecord, after: RequestRecord
     ) -> tuple[Outgoing, ...]:
@@ -296,6 +352,18 @@ class LifecycleHandler:
         )
         now = self.clock.now()
         return tuple(notify(notice, origin=message.id, receiver=requester, at=now) for requester in after.requesters)
+
+
+def _compromises_key(event: events.LifecycleEvent) -> bool:
+    return isinstance(event, events.CertificateRevoked) and event.reason is RevocationReason.KEY_COMPROMISE
+
+
+async def _keep(keys: KeyStore, key: KnownKey, *, new: bool) -> None:
+    """Write what is known of a key, unless somebody else wrote it meanwhile."""
+    if not new:
+        await keys.replace(key)
+    elif not await keys.insert(key):
+        raise ConflictError(f"{key.id} was not known a moment ago")
 
 
 async def _visible(

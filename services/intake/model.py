@@ -31,6 +31,19 @@ class Happening(Model):
     gives_back: bool = False
 
 
+class KnownKey(Aggregate):
+    """A public key that intake has accepted, or that was reported as compromised; it is never forgotten."""
+
+    id: DigestField
+    """SHA-256 of the SubjectPublicKeyInfo."""
+    requesters: tuple[IdentityField, ...]
+    """Of the first request with this key."""
+    requests: tuple[RequestIdField, ...]
+    """Accepted with this key: the latest ones, in the order in which they took it."""
+    compromised_by: RequestIdField | None = None
+    """The first request whose certificate was revoked because the key was compromised."""
+
+
 class RequestRecord(Aggregate):
     """One request: what was asked, where it stands, how it came there, and the evidence so far."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from services.intake.model import RequestRecord
+from services.intake.model import KnownKey, RequestRecord
 from shared.lint.kinds import LintKind
 from shared.messaging.aggregate import Store
 from shared.vocabulary.findings import Finding
@@ -22,6 +22,10 @@ class RequestStore(Store[RequestRecord], Protocol):
             UnavailableError: the database is away.
         """
         ...
+
+
+class KeyStore(Store[KnownKey], Protocol):
+    """The keys that are known already, by the digest of their SubjectPublicKeyInfo."""
 
 
 class PublishedKeys(Protocol):

@@ -10,8 +10,9 @@ import pytest
 
 from services.approval.adapters.cases import MongoCases
 from services.approval.model import Case
+from services.intake.adapters.keys import MongoKeys
 from services.intake.adapters.requests import MongoRequests
-from services.intake.model import RequestRecord
+from services.intake.model import KnownKey, RequestRecord
 from services.issuer.adapters.accounts import MongoAccounts
 from services.issuer.adapters.orders import MongoOrders, MongoRefusals
 from services.issuer.model import EvidenceRefusal, Order
@@ -26,13 +27,22 @@ from shared.messaging.aggregate import REMEMBERED_OUTCOMES, Aggregate
 from shared.messaging.messages import Outcome
 from shared.mongo.database import Database
 from shared.vocabulary.duties import Duty
+from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import ApprovalGroupName, IdentityName, MessageId, RequestId
 from tests.fakes.samples import OUTGOING, STRANGE, sample_aggregates
-from tests.fakes.stores import MemoryCases, MemoryCertificates, MemoryOrders, MemoryRefusals, MemoryRequests
+from tests.fakes.stores import (
+    MemoryCases,
+    MemoryCertificates,
+    MemoryKeys,
+    MemoryOrders,
+    MemoryRefusals,
+    MemoryRequests,
+)
 from tests.infrastructure import DutyDatabases
 
 OWNERS: dict[type[Aggregate], Duty] = {
     RequestRecord: Duty.INTAKE,
+    KnownKey: Duty.INTAKE,
     Case: Duty.APPROVAL,
     Order: Duty.ISSUER,
     EvidenceRefusal: Duty.ISSUER,
@@ -41,6 +51,7 @@ OWNERS: dict[type[Aggregate], Duty] = {
 }
 IN_MEMORY: dict[type[Aggregate], Callable[[], Any]] = {
     RequestRecord: MemoryRequests,
+    KnownKey: MemoryKeys,
     Case: MemoryCases,
     Order: MemoryOrders,
     EvidenceRefusal: MemoryRefusals,
@@ -49,6 +60,7 @@ IN_MEMORY: dict[type[Aggregate], Callable[[], Any]] = {
 }
 IN_MONGO: dict[type[Aggregate], Callable[[Database], Any]] = {
     RequestRecord: MongoRequests,
+    KnownKey: MongoKeys,
     Case: MongoCases,
     Order: MongoOrders,
     EvidenceRefusal: MongoRefusals,
@@ -90,7 +102,8 @@ def _open(databases: DutyDatabases, duty: Duty) -> Database:
 
 def sample(model: type[Aggregate], number: int = 0, **changes: object) -> Any:
     """The example of this kind, under an id of its own."""
-    return sample_aggregates()[model].model_copy(update={"id": request_id(number), **changes}, deep=True)
+    own = digest_of(str(number).encode()) if model is KnownKey else request_id(number)
+    return sample_aggregates()[model].model_copy(update={"id": own, **changes}, deep=True)
 
 
 def request_id(number: int) -> RequestId:
@@ -175,10 +188,12 @@ async def test_of_many_writers_at_once_exactly_one_wins(stores: Stores) -> None:
     assert (await store.load(first.id)).version == first.version + 1
 
 
-async def test_of_many_inserts_at_once_exactly_one_wins(stores: Stores) -> None:
-    store = stores(Order)
-    won = await asyncio.gather(*(store.insert(sample(Order, attempt=number)) for number in range(10)))
+@pytest.mark.parametrize(("model", "field"), [(Order, "attempt"), (KnownKey, "version")])
+async def test_of_many_inserts_at_once_exactly_one_wins(stores: Stores, model: type[Aggregate], field: str) -> None:
+    store = stores(model)
+    won = await asyncio.gather(*(store.insert(sample(model, **{field: number})) for number in range(10)))
     assert sorted(won) == [False] * 9 + [True]
+    assert getattr(await store.load(sample(model).id), field) == won.index(True)
 
 
 async def test_outcomes_are_remembered_in_their_order_and_the_oldest_are_forgotten_first(stores: Stores) -> None:

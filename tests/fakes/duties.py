@@ -51,6 +51,7 @@ from tests.fakes.published import MemoryPublishedKeys
 from tests.fakes.stores import (
     MemoryCases,
     MemoryCertificates,
+    MemoryKeys,
     MemoryOrders,
     MemoryRefusals,
     MemoryRequests,
@@ -198,15 +199,17 @@ class Intake(InProcess):
     gates = ("database", "linter", "blocklist")
 
     def __init__(self, policy_text: str | None = None) -> None:
-        self.requests = MemoryRequests()
+        self.requests, self.keys = MemoryRequests(), MemoryKeys()
         self.published = MemoryPublishedKeys()
         self.linter = MemoryLinter()
         super().__init__(Duty.INTAKE, policy_text)
 
     def routes(self) -> Routes:
         requests, in_force, clock = self.requests, self.in_force, self.clock
-        submit = intake.SubmitRequestHandler(requests, in_force, self.published, self.linter, self.key, clock)
-        lifecycle_handler = intake.LifecycleHandler(requests, in_force, clock)
+        submit = intake.SubmitRequestHandler(
+            requests, self.keys, in_force, self.published, self.linter, self.key, clock
+        )
+        lifecycle_handler = intake.LifecycleHandler(requests, self.keys, in_force, clock)
         return routes(
             (commands.SubmitRequest, submit),
             (commands.ShowOptions, intake.ShowOptionsHandler(in_force, clock)),

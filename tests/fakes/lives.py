@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from shared.contracts import events
+from shared.contracts.content import RequestContent
 from shared.evidence.jws import Typ, payload_of
 from shared.evidence.steps import DecisionKind, Issuance, Revocation
 from shared.messaging.messages import Delivery
@@ -72,7 +73,10 @@ class Life:
         reason = RevocationReason.SUPERSEDED
         return self._tell(events.RevocationFailed(**self._about, reason=reason, findings=REASON))
 
-    def revoked(self) -> "Life":
+    def revoked(
+        self, reason: RevocationReason = RevocationReason.SUPERSEDED, *, told: RevocationReason | None = None
+    ) -> "Life":
+        """Revoked for this reason, be it that the event tells another."""
         assert self._issuance is not None
         leaf = parse_certificate(self._issuance.chain[0])
         said = Revocation(
@@ -80,7 +84,7 @@ class Life:
             issuance=digest_of(self._issuance.canonical()),
             serial_number=leaf.serial_hex,
             certificate=leaf.sha256,
-            reason=RevocationReason.SUPERSEDED,
+            reason=reason,
             notes="",
             requested_by=self.begun.revision.requesters[0],
             requested_at=NOW,
@@ -89,7 +93,7 @@ class Life:
         )
         token = signing_key("revoker").sign(said.canonical(), Typ.REVOCATION, NOW)
         return self._tell(
-            events.CertificateRevoked(**self._about, revocation=token, reason=said.reason, revoked_at=NOW)
+            events.CertificateRevoked(**self._about, revocation=token, reason=told or reason, revoked_at=NOW)
         )
 
     def _certificate(self, outcome: str) -> dict[str, object]:
@@ -125,5 +129,5 @@ class Life:
         return self
 
 
-def begin() -> Life:
-    return Life(world.accepted())
+def begin(asked: RequestContent | None = None) -> Life:
+    return Life(world.accepted(asked))

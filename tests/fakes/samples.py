@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from functools import cache
 
 from services.approval.model import Case
-from services.intake.model import Happening, RequestRecord
+from services.intake.model import Happening, KnownKey, RequestRecord
 from services.issuer.model import EvidenceRefusal, Order, OrderState
 from services.revoker.model import Certificate, CertificateState
 from shared.contracts import commands, events, replies
@@ -296,6 +296,9 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
     refusal = EvidenceRefusal.model_validate(
         {**kept, "id": MESSAGE, "request_id": REQUEST, "findings": (WARNING, WARNING)}
     )
+    known = KnownKey.model_validate(
+        {**kept, "id": DIGEST, "requesters": (SHOP, BEN), "requests": (REQUEST, OTHER), "compromised_by": OTHER}
+    )
     account = Account.model_validate(
         {
             **kept,
@@ -306,4 +309,4 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "refusals": 3,
         }
     )
-    return {type(each): each for each in (record, case, order, certificate, refusal, account)}
+    return {type(each): each for each in (record, known, case, order, certificate, refusal, account)}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from services.approval.model import Case
-from services.intake.model import RequestRecord
+from services.intake.model import KnownKey, RequestRecord
 from services.issuer.model import EvidenceRefusal, Order
 from services.revoker.model import Certificate
 from shared.errors import ConflictError, UnavailableError
@@ -80,6 +80,11 @@ class MemoryRequests(MemoryStore[RequestRecord]):
         self._reach()
         found = [record for record in self.all() if identity in record.listed_for]
         return [record for record in reversed(found) if before is None or record.id < before][:limit]
+
+
+class MemoryKeys(MemoryStore[KnownKey]):
+    def __init__(self) -> None:
+        super().__init__(KnownKey)
 
 
 class MemoryCases(MemoryStore[Case]):

@@ -51,7 +51,7 @@ from tests.system.wire import Wire, spoiled_signature, wire_of
 REFUSALS = "ra_refusals_total"
 PARKED = "ra_messages_parked_total"
 COLLECTIONS = {
-    Duty.INTAKE: ("requests",),
+    Duty.INTAKE: ("requests", "keys"),
     Duty.APPROVAL: ("cases",),
     Duty.ISSUER: ("orders", "refusals"),
     Duty.REVOKER: ("certificates",),

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from deploy.local.stack import Stack
 from shared.client.errors import CommandRefusedError
 from shared.clock import SystemClock
+from shared.contracts.content import RequestContent
 from shared.contracts.replies import RequestSummary
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import read_evidence, verify_evidence
@@ -84,6 +86,38 @@ async def test_a_revoked_certificate_is_revoked_at_the_ca_for_the_reason_given(s
     assert status.serial_number is not None
     again = await people.shop.revoke(request_id, RevocationReason.KEY_COMPROMISE)
     assert again.state is State.REVOKED
+
+
+async def test_a_key_belongs_to_its_first_requester_and_to_nobody_once_it_was_compromised(people: People) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+
+    def asked() -> RequestContent:
+        return world.content(csr=world.make_csr(key=key))
+
+    request_id = await issued(people, asked())
+    with pytest.raises(CommandRefusedError) as another:
+        await people.ben.submit(asked())
+    assert [found.code for found in another.value.findings] == ["key.used-by-another"]
+    await submitted(people, asked())
+
+    await people.shop.revoke(request_id, RevocationReason.KEY_COMPROMISE, "stolen")
+    await reach(people, request_id, State.REVOKED)
+    with pytest.raises(CommandRefusedError) as compromised:
+        await people.shop.submit(asked())
+    assert [found.code for found in compromised.value.findings] == ["key.compromised"]
+
+
+async def test_of_two_requesters_who_submit_one_key_at_the_same_moment_one_is_accepted(people: People) -> None:
+    for _ in range(5):
+        key = ec.generate_private_key(ec.SECP256R1())
+        asked = [world.content(csr=world.make_csr(key=key)) for _ in range(2)]
+        answers = await asyncio.gather(
+            people.shop.submit(asked[0]), people.ben.submit(asked[1]), return_exceptions=True
+        )
+        (refused,) = [answer for answer in answers if isinstance(answer, CommandRefusedError)]
+        assert [found.code for found in refused.findings] == ["key.used-by-another"]
+        (accepted,) = [answer for answer in answers if not isinstance(answer, BaseException)]
+        assert accepted.state is State.PENDING
 
 
 async def test_a_withdrawn_request_can_no_longer_be_approved(people: People) -> None:

@@ -77,9 +77,9 @@ async def approve(people: People, request_id: RequestId, *names: str) -> None:
         await client.approve(await client.show_case(request_id))
 
 
-async def issued(people: People) -> RequestId:
+async def issued(people: People, asked: RequestContent | None = None) -> RequestId:
     """A request that has gone all the way to its certificate."""
-    request_id = await submitted(people)
+    request_id = await submitted(people, asked)
     await approve(people, request_id)
     await reach(people, request_id, State.ISSUED)
     return request_id
