@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from tests.sandbox.roles import ApiKey, Role
 KEY = ApiKey("orders", Role.ORDERS, "a-key")
 BASE = "http://127.0.0.1/services/v2"
 CSR = new_csr("www.example.com").pem
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 SCALED = (RateWindow(10, 5.0), RateWindow(100, 180.0))
 """DigiCert's own windows with a tenth of the calls."""
 
@@ -43,7 +45,7 @@ class Account:
 
     def client(self, *, latency: Callable[[], float] = lambda: 0.0, quota: Quota | None = None) -> DigiCertClient:
         transport = InProcess(build_app(self.sandbox), latency)
-        return DigiCertClient(base_url=BASE, api_key=SecretStr(KEY.value), quota=quota, transport=transport)
+        return DigiCertClient(base_url=BASE, api_key=SecretStr(KEY.value), quota=quota, tls=NO_TLS, transport=transport)
 
     def knobs(self, **settings: object) -> None:
         self.sandbox.panel.knobs = self.sandbox.panel.knobs.changed(settings)

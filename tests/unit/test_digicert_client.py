@@ -1,23 +1,28 @@
 """The client against constructed answers: which failure means what, what is sent, and what is never shown."""
 
 import asyncio
+import inspect
 import logging
 import ssl
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from shared.digicert.answers import retry_after_in
 from shared.digicert.client import DigiCertClient
 from shared.digicert.errors import (
     CaCredentialError,
     CaFaultError,
     CaGarbledError,
+    CaQuotaError,
     CaRefusedError,
     CaThrottledError,
     CaTimeoutError,
@@ -25,9 +30,14 @@ from shared.digicert.errors import (
     CaUnreachableError,
 )
 from shared.digicert.models import OrderBody
+from shared.digicert.pacing import MemoryAccounts, Quota
+from shared.digicert.quota import RateWindow
+from shared.digicert.reader import DigiCertReader
 from shared.vocabulary.names import CertificateId, OrderId
 from shared.vocabulary.reasons import RevocationReason
+from tests.world import NOW, FixedClock
 
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 KEY = "a-key-that-nobody-may-see"
 BASE = "https://ca.example.com/services/v2"
 THROTTLED = {"errors": [{"code": "request_limit_exceeded", "message": "Service unavailable"}]}
@@ -336,6 +346,199 @@ async def test_a_server_that_repeats_one_page_for_ever_is_left_in_the_end() -> N
     body = {"orders": orders, "page": {"total": 10**9}}
     async with client_for(answering(200, json=body)) as client:
         assert len(await client.orders_by_alternative_id("ours-1")) == 1
+
+
+async def test_every_page_of_the_feed_is_read_where_it_has_pages() -> None:
+    entries = [{"order_id": number, "certificate_id": None, "status": "issued"} for number in range(5)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.params["minutes"] == "5"
+        offset = int(request.url.params.get("offset", "0"))
+        page = {"total": 5, "limit": 2, "offset": offset}
+        return httpx.Response(200, json={"orders": entries[offset : offset + 2], "page": page})
+
+    async with client_for(answer) as client:
+        assert [change.order_id for change in await client.status_changes(5)] == [0, 1, 2, 3, 4]
+
+
+def listing(orders: list[int], *, page: int) -> Answer:
+    """The list of orders, in pages of at most so many."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        offset = int(request.url.params["offset"])
+        entries = [{"id": number, "status": "issued"} for number in orders[offset : offset + page]]
+        return httpx.Response(200, json={"orders": entries, "page": {"total": len(orders), "offset": offset}})
+
+    return answer
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
+async def test_every_order_is_listed_once_page_by_page(count: int) -> None:
+    async with client_for(listing(list(range(count)), page=2)) as client:
+        assert [order.order_id async for order in client.all_orders()] == list(range(count))
+
+
+async def test_an_order_that_moves_to_the_next_page_meanwhile_is_listed_once() -> None:
+    async with client_for(listing([1, 2, 2, 3], page=2)) as client:
+        assert [order.order_id async for order in client.all_orders()] == [1, 2, 3]
+
+
+async def test_a_list_that_repeats_itself_ends() -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"orders": [{"id": 1, "status": "issued"}], "page": {"total": 10**9}})
+
+    async with client_for(answer) as client:
+        assert [order.order_id async for order in client.all_orders()] == [1]
+
+
+@pytest.mark.parametrize(("code", "is_missing"), [("not_found", True), ("not_found|route", False)])
+async def test_a_download_that_is_not_there_yet_is_told_from_a_call_that_does_not_exist(
+    code: str, *, is_missing: bool
+) -> None:
+    body = {"errors": [{"code": code, "message": "?"}]}
+    async with client_for(answering(404, json=body)) as client:
+        try:
+            found: object = await client.chain_if_there(CertificateId(1))
+        except CaRefusedError as error:
+            found = error
+    assert (found is None) is is_missing
+
+
+QUESTIONS: dict[str, Callable[[DigiCertReader], Awaitable[object]]] = {
+    "chain": lambda reader: reader.chain(CertificateId(1)),
+    "chain_if_there": lambda reader: reader.chain_if_there(CertificateId(1)),
+    "intermediates": lambda reader: reader.intermediates(),
+    "order": lambda reader: reader.order(OrderId(1)),
+    "orders": lambda reader: reader.orders(),
+    "orders_by_alternative_id": lambda reader: reader.orders_by_alternative_id("ours-1"),
+    "orders_with": lambda reader: reader.orders_with("ours-1", common_name="a", csr="b", created_from=NOW.date()),
+    "product": lambda reader: reader.product("ssl_basic", container_id=1),
+    "product_limits": lambda reader: reader.product_limits(1),
+    "status_changes": lambda reader: reader.status_changes(5),
+    "status_changes_since": lambda reader: reader.status_changes_since(NOW, NOW),
+}
+
+
+async def test_a_view_only_client_has_no_call_that_changes_anything() -> None:
+    methods: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        methods.append(request.method)
+        return httpx.Response(500)
+
+    offered = {name for name, _ in inspect.getmembers(DigiCertReader, inspect.iscoroutinefunction) if name[0] != "_"}
+    assert offered - {"aclose"} == set(QUESTIONS)
+    transport = httpx.MockTransport(answer)
+    async with DigiCertReader(base_url=BASE, api_key=SecretStr(KEY), tls=NO_TLS, transport=transport) as reader:
+        for ask in QUESTIONS.values():
+            with pytest.raises(CaFaultError):
+                await ask(reader)
+    assert methods == ["GET"] * len(QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    ("field", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("99999999999", 3600.0),
+        ("Fri, 20 Nov 2026 12:01:40 GMT", 100.0),
+        ("Fri, 20 Nov 2026 11:00:00 GMT", 0.0),
+        ("Fri, 20 Nov 2026 12:01:40 -0000", None),
+        ("-3", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_when_to_come_back_is_read_in_both_forms(field: str | None, seconds: float | None) -> None:
+    assert retry_after_in(field, NOW) == seconds
+
+
+@given(st.text(max_size=60) | st.from_regex(r"\w{3}, \d+ \w{3} \d+ \d+:\d+:\d+ \S*", fullmatch=True))
+def test_when_to_come_back_can_be_any_text(field: str) -> None:
+    seconds = retry_after_in(field, NOW)
+    assert seconds is None or 0 <= seconds <= 3600
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "blocked"),
+    [(429, {}, 5.0), (429, {"Retry-After": "30"}, 30.0), (503, {"Retry-After": "30"}, 30.0), (503, {}, 0.0)],
+)
+async def test_a_wish_of_the_ca_for_fewer_calls_is_heeded(status: int, headers: dict[str, str], blocked: float) -> None:
+    accounts, clock = MemoryAccounts(), FixedClock()
+    quota = Quota(accounts, key="ca", clock=clock, margin=timedelta(0))
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, headers=headers, json=THROTTLED)
+
+    async with client_for(answer, quota=quota) as client:
+        with pytest.raises(CaUnavailableError) as caught:
+            await look(client)
+    assert caught.value.retry_after == (float(headers["Retry-After"]) if headers else None)
+    account = await accounts.load("ca")
+    assert account is not None
+    assert max(0.0, account.blocked_until_ms / 1000 - clock.now().timestamp()) == blocked
+
+
+async def test_a_call_beyond_the_quota_is_not_sent_and_is_observed_as_such() -> None:
+    sent: list[httpx.Request] = []
+    observed: list[tuple[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, json={"id": 1, "status": "issued"})
+
+    def observe(endpoint: str, result: str) -> None:
+        observed.append((endpoint, result))
+
+    quota = Quota(MemoryAccounts(), key="ca", windows=[RateWindow(2, 3600.0)])
+    async with client_for(answer, quota=quota, observe=observe) as client:
+        await look(client)
+        await look(client)
+        with pytest.raises(CaQuotaError) as caught:
+            await place(client)
+    assert not caught.value.maybe_done
+    assert len(sent) == 2
+    assert observed == [("order.info", "ok"), ("order.info", "ok"), ("order.place", "quota")]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"errors": [{"code": "broken", "message": "We are broken."}]}', "broken: We are broken."),
+        (b"<html><head><TITLE> Out for lunch </TITLE></head><body>x-dc-devkey: ...</body>", "Out for lunch"),
+        (b"<html>", ""),
+        (b"\xff\x00", ""),
+    ],
+)
+async def test_what_a_failing_ca_says_is_kept_but_of_a_page_only_its_title(body: bytes, said: str) -> None:
+    async with client_for(answering(502, content=body)) as client:
+        with pytest.raises(CaFaultError) as caught:
+            await look(client)
+    assert caught.value.said == said
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    status=st.integers(200, 599),
+    body=st.binary(max_size=60) | st.sampled_from([b"{}", b"[]", b"null", b'{"errors": [{"code": 1}]}', b'{"id": 1}']),
+    headers=st.dictionaries(st.sampled_from(["Retry-After", "Content-Type"]), st.text(" aZ09:,-", max_size=20)),
+)
+async def test_no_answer_leads_to_an_error_without_a_type(status: int, body: bytes, headers: dict[str, str]) -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, headers=headers, content=body)
+
+    async with client_for(answer, tls=NO_TLS) as client:
+        for call in (
+            place,
+            look,
+            revoke,
+            lambda each: each.chain(CertificateId(1)),
+            lambda each: each.status_changes(5),
+        ):
+            with suppress(CaUnavailableError, CaRefusedError):
+                await call(client)
 
 
 async def test_a_feed_beyond_its_reach_is_not_asked_for() -> None:
