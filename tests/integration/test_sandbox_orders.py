@@ -1,0 +1,462 @@
+"""The life of an order at the sandbox, knob by knob, over plain HTTP in one event loop."""
+
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+
+from tests.sandbox.account import Sandbox
+from tests.sandbox.app import build_app
+from tests.sandbox.catalogue import ORGANIZATION_ID
+from tests.sandbox.clock import SandboxClock
+from tests.sandbox.csrs import new_csr
+from tests.sandbox.inprocess import InProcess
+from tests.sandbox.roles import ApiKey, Role
+from tests.world import NOW
+
+NAME = "www.example.com"
+CSR = new_csr(NAME).pem
+DAY = timedelta(days=1).total_seconds()
+KEYS = tuple(ApiKey(role.value, role, f"key-of-{role}") for role in Role)
+
+
+@dataclass
+class Account:
+    """The account of a sandbox, used with an administrator's key unless another role is named."""
+
+    sandbox: Sandbox
+    http: httpx.AsyncClient
+
+    def knobs(self, **settings: object) -> None:
+        self.sandbox.panel.knobs = self.sandbox.panel.knobs.changed(settings)
+
+    async def call(self, method: str, path: str, body: object = None, *, role: Role = Role.ADMIN) -> httpx.Response:
+        headers = {"X-DC-DEVKEY": f"key-of-{role}"}
+        return await self.http.request(method, path, json=body, headers=headers)
+
+    async def ask(self, path: str) -> dict[str, Any]:
+        answer = await self.call("GET", path)
+        assert answer.status_code == 200
+        return dict(answer.json())
+
+    async def place(self, role: Role = Role.ADMIN, /, **fields: object) -> httpx.Response:
+        body = {
+            "certificate": certificate(),
+            "organization": {"id": ORGANIZATION_ID},
+            "order_validity": {"years": 1},
+            "skip_approval": True,
+            **fields,
+        }
+        return await self.call("POST", "/order/certificate/ssl_basic", body, role=role)
+
+    async def placed(self, role: Role = Role.ADMIN, /, **fields: object) -> dict[str, Any]:
+        answer = await self.place(role, **fields)
+        assert answer.status_code == 201
+        return dict(answer.json())
+
+    async def status(self, order: dict[str, Any]) -> str:
+        return str((await self.ask(f"/order/certificate/{order['id']}"))["status"])
+
+    async def another(self, kind: str, order: dict[str, Any], **fields: object) -> httpx.Response:
+        body = {"certificate": certificate(), "skip_approval": True, **fields}
+        return await self.call("POST", f"/order/certificate/{order['id']}/{kind}", body)
+
+    async def decide(self, request_id: int, verdict: str, *, role: Role = Role.ADMIN) -> httpx.Response:
+        return await self.call("PUT", f"/request/{request_id}/status", {"status": verdict}, role=role)
+
+    async def cancel(self, order: dict[str, Any]) -> int:
+        answer = await self.call("PUT", f"/order/certificate/{order['id']}/status", {"status": "CANCELED"})
+        return answer.status_code
+
+
+@pytest.fixture(scope="module")
+def ca_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An account as it is before anybody orders: making its CA takes longer than any test."""
+    folder = tmp_path_factory.mktemp("ca")
+    Sandbox.opened(folder, KEYS, SandboxClock(NOW.timestamp))
+    return folder
+
+
+@pytest.fixture
+async def account(tmp_path: Path, ca_folder: Path) -> AsyncIterator[Account]:
+    shutil.copytree(ca_folder, tmp_path, dirs_exist_ok=True)
+    clock = SandboxClock(NOW.timestamp)
+    sandbox = Sandbox.opened(tmp_path, KEYS, clock)
+    async with httpx.AsyncClient(
+        base_url="http://sandbox/services/v2", transport=InProcess(build_app(sandbox)), trust_env=False
+    ) as http:
+        yield Account(sandbox, http)
+
+
+def certificate(*others: str) -> dict[str, object]:
+    return {"common_name": NAME, "dns_names": list(others), "csr": CSR, "signature_hash": "sha256"}
+
+
+def code_of(answer: httpx.Response) -> str:
+    return str(answer.json()["errors"][0]["code"])
+
+
+async def test_an_order_waits_for_approval_then_for_validation_and_is_issued(account: Account) -> None:
+    account.knobs(immediate_issuance=False, validation_delay_seconds=DAY)
+    order = await account.placed(skip_approval=False)
+    assert set(order) == {"id", "requests"}
+    seen = [await account.status(order)]
+    await account.decide(order["requests"][0]["id"], "approved")
+    seen.append(await account.status(order))
+    account.sandbox.clock.advance(DAY)
+    seen.append(await account.status(order))
+    assert seen == ["needs_approval", "pending", "issued"]
+
+
+@pytest.mark.parametrize("knobs", [{"organization_validated": False}, {"unvalidated_domains": ["example.com"]}])
+async def test_an_order_is_pending_until_organisation_and_domains_are_validated(
+    account: Account, knobs: dict[str, object]
+) -> None:
+    account.knobs(**knobs)
+    order = await account.placed()
+    assert set(order) == {"id", "requests", "certificate_id"}
+    account.sandbox.clock.advance(30 * DAY)
+    seen = [await account.status(order)]
+    account.knobs(organization_validated=True, unvalidated_domains=["other.example.com", "ample.com"])
+    seen.append(await account.status(order))
+    assert seen == ["pending", "issued"]
+
+
+async def test_a_reissue_replaces_the_certificate_and_keeps_the_order(account: Account) -> None:
+    order = await account.placed()
+    reissued = (await account.another("reissue", order)).json()
+    info = await account.ask(f"/order/certificate/{order['id']}")
+    listed = await account.ask(f"/order/certificate/{order['id']}/reissue")
+    assert reissued["id"] == order["id"]
+    assert reissued["certificate_id"] != order["certificate_id"]
+    assert (info["status"], info["certificate"]["id"]) == ("issued", reissued["certificate_id"])
+    assert [entry["id"] for entry in listed["certificates"]] == [reissued["certificate_id"]]
+    old = await account.call("GET", f"/certificate/{order['certificate_id']}/download/format/pem")
+    assert old.text == order["certificate_chain"][0]["pem"]
+
+
+@pytest.mark.parametrize(("names", "revoked"), [((NAME,), True), ((NAME, "example.com", "more.example.com"), False)])
+async def test_a_reissue_without_a_name_revokes_the_certificate_that_had_it(
+    account: Account, names: tuple[str, ...], *, revoked: bool
+) -> None:
+    order = await account.placed(certificate=certificate("example.com"))
+    await account.another("reissue", order, certificate=certificate(*names))
+    (kept,) = account.sandbox.ledger.placed()
+    assert [each.status for each in kept.certificates] == ["revoked" if revoked else "issued", "issued"]
+
+
+async def test_a_reissue_that_waits_can_be_cancelled_and_then_its_request_is_rejected(account: Account) -> None:
+    order = await account.placed()
+    account.knobs(immediate_issuance=False, validation_delay_seconds=None)
+    reissue = (await account.another("reissue", order, skip_approval=False)).json()
+    while_waiting = await account.ask(f"/order/certificate/{order['id']}")
+    again = await account.another("reissue", order)
+    revoked = await account.call("PUT", f"/certificate/{order['certificate_id']}/revoke", {"skip_approval": True})
+    cancelled = await account.cancel(order)
+    request = await account.ask(f"/request/{reissue['requests'][0]['id']}")
+    assert (while_waiting["status"], while_waiting["certificate"]["id"]) == ("reissue_pending", order["certificate_id"])
+    assert (again.status_code, revoked.status_code, cancelled) == (400, 400, 204)
+    assert (await account.status(order), request["status"]) == ("issued", "rejected")
+
+
+async def test_a_reissue_lasts_no_longer_than_its_order(account: Account) -> None:
+    order = await account.placed(order_validity={"days": 90})
+    account.sandbox.clock.advance(30 * DAY)
+    reissued = (await account.another("reissue", order)).json()
+    ends = {
+        x509.load_pem_x509_certificate(answer["certificate_chain"][0]["pem"].encode()).not_valid_after_utc
+        for answer in (order, reissued)
+    }
+    assert len(ends) == 1
+
+
+async def test_a_reissue_may_need_a_server_platform(account: Account) -> None:
+    order = await account.placed()
+    account.knobs(server_platform_required=True)
+    without = await account.another("reissue", order)
+    with_it = await account.another("reissue", order, certificate={**certificate(), "server_platform": {"id": -1}})
+    assert (code_of(without), with_it.status_code) == ("required_param:certificate.server_platform", 201)
+
+
+async def test_a_duplicate_stands_beside_the_certificate(account: Account) -> None:
+    order = await account.placed()
+    duplicate = (await account.another("duplicate", order, certificate=certificate("more.example.com"))).json()
+    info = await account.ask(f"/order/certificate/{order['id']}")
+    listed = await account.ask(f"/order/certificate/{order['id']}/duplicate")
+    number = listed["certificates"][0]["serial_number"]
+    by_duplicate = await account.call("GET", f"/order/certificate/{number}")
+    assert info["certificate"]["id"] == order["certificate_id"]
+    assert [entry["id"] for entry in listed["certificates"]] == [duplicate["certificate_id"]]
+    assert by_duplicate.status_code == 404  # an order is found by its primary certificate only
+
+
+async def test_only_what_is_issued_can_be_reissued(account: Account) -> None:
+    account.knobs(approval="pending")
+    order = await account.placed()
+    assert [(await account.another(kind, order)).status_code for kind in ("reissue", "duplicate")] == [400, 400]
+
+
+@pytest.mark.parametrize(
+    ("status", "cancelled"),
+    [("pending", 204), ("waiting_pickup", 204), ("needs_approval", 400), ("processing", 400), ("issued", 400)],
+)
+async def test_an_order_can_be_cancelled_where_that_is_documented(
+    account: Account, status: str, cancelled: int
+) -> None:
+    account.knobs(immediate_issuance=False, validation_delay_seconds=None)
+    order = await account.placed()
+    account.sandbox.ledger.set_status(account.sandbox.ledger.order(order["id"]), status)
+    assert await account.cancel(order) == cancelled
+
+
+async def test_a_limited_users_order_waits_for_somebody_else(account: Account) -> None:
+    order = await account.placed(Role.REQUESTS)
+    request = order["requests"][0]["id"]
+    own = await account.decide(request, "approved", role=Role.REQUESTS)
+    others = await account.decide(request, "approved", role=Role.ORDERS)
+    assert (own.status_code, code_of(own)) == (403, "access_denied|missing_permission")
+    assert (others.status_code, await account.status(order)) == (204, "issued")
+
+
+async def test_skipping_approval_without_the_right_may_be_refused(account: Account) -> None:
+    account.knobs(skip_without_right="refuse")
+    refused = await account.place(Role.REQUESTS)
+    assert (refused.status_code, code_of(refused)) == (400, "invalid_value:skip_approval")
+    assert (await account.place(Role.ORDERS)).status_code == 201
+
+
+async def test_an_account_may_want_another_approver_than_who_asked(account: Account) -> None:
+    account.knobs(approver="other")
+    order = await account.placed(Role.ORDERS, skip_approval=False)
+    request = order["requests"][0]["id"]
+    own = await account.decide(request, "approved", role=Role.ORDERS)
+    others = await account.decide(request, "approved", role=Role.ADMIN)
+    assert (own.status_code, code_of(own), others.status_code) == (403, "access_denied|invalid_approver", 204)
+
+
+async def test_alternative_ids_may_get_lost_or_have_to_be_unique(account: Account) -> None:
+    account.knobs(alternative_ids="unique")
+    answers = [(await account.place(alternative_order_id="one")).status_code for _ in range(2)]
+    account.knobs(alternative_ids="dropped")
+    lost = await account.placed(alternative_order_id="two")
+    looked_up = await account.call("GET", "/order/alternate/two")
+    account.knobs(unknown_alternate="empty")
+    empty = await account.ask("/order/alternate/two")
+    assert answers == [201, 400]
+    assert "alternative_order_id" not in await account.ask(f"/order/certificate/{lost['id']}")
+    assert (looked_up.status_code, empty["orders"]) == (404, [])
+
+
+async def test_what_the_api_shows_may_lag(account: Account) -> None:
+    account.knobs(info_lag_seconds=60)
+    order = await account.placed()
+    path = f"/order/certificate/{order['id']}"
+    seen = []
+    for seconds in (0, 59, 1):
+        account.sandbox.clock.advance(seconds)
+        info = await account.ask(path)
+        feed = await account.ask("/order/certificate/status-changes?minutes=5")
+        seen.append((info["status"], "serial_number" in info["certificate"], feed["orders"][0]["status"]))
+    assert seen == [("needs_approval", False, "needs_approval")] * 2 + [("issued", True, "issued")]
+
+
+async def test_the_order_inside_a_request_may_be_stale(account: Account) -> None:
+    order = await account.placed()
+    path = f"/request/{order['requests'][0]['id']}"
+    fresh = await account.ask(path)
+    account.knobs(stale_requests=True, immediate_issuance=False)
+    pending = await account.placed(skip_approval=False)
+    account.sandbox.clock.advance(10)
+    await account.decide(pending["requests"][0]["id"], "approved")
+    stale = await account.ask(f"/request/{pending['requests'][0]['id']}")
+    assert fresh["order"]["status"] == "issued"
+    assert (stale["status"], stale["order"]["status"]) == ("approved", "needs_approval")
+
+
+async def test_the_list_may_take_no_notice_of_the_status(account: Account) -> None:
+    account.knobs(approval="pending")
+    waiting = await account.placed()
+    path = "/order/certificate?filters[status]=issued&filters[container_id]=73906"
+    heeded = [entry["id"] for entry in (await account.ask(path))["orders"]]
+    account.knobs(ignore_status_filter=True)
+    ignored = [entry["id"] for entry in (await account.ask(path))["orders"]]
+    assert waiting["id"] not in heeded
+    assert waiting["id"] in ignored
+
+
+async def test_the_filter_for_issued_orders_includes_those_that_expired(account: Account) -> None:
+    order = await account.placed()
+    account.sandbox.ledger.set_status(account.sandbox.ledger.order(order["id"]), "expired")
+    listed = {
+        status: order["id"] in [entry["id"] for entry in (await account.ask(path))["orders"]]
+        for status in ("issued", "expired", "pending")
+        for path in [f"/order/certificate?filters[status]={status}"]
+    }
+    assert listed == {"issued": True, "expired": True, "pending": False}
+
+
+async def test_the_feed_takes_dates_and_leaves_out_what_changed_again_later(account: Account) -> None:
+    account.knobs(immediate_issuance=False, validation_delay_seconds=10 * DAY)
+    order = await account.placed()
+    today = f"{NOW:%Y-%m-%d}"
+    path = f"/order/certificate/status-changes?filters[status_last_updated]={today}...{today}"
+    at_first = await account.ask(path)
+    account.sandbox.clock.advance(11 * DAY)
+    assert at_first["orders"][0] == {
+        "order_id": order["id"],
+        "certificate_id": order["certificate_id"],
+        "status": "pending",
+    }
+    assert await account.ask(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("dates", "code"),
+    [
+        ("2026-11-01...2026-11-08", "time_frame_too_long"),
+        ("2026-11-01", "invalid_value:filters[status_last_updated]"),
+        ("yesterday...today", "invalid_value:filters[status_last_updated]"),
+    ],
+)
+async def test_the_feed_refuses_ranges_that_are_too_long_or_none(account: Account, dates: str, code: str) -> None:
+    answer = await account.call("GET", f"/order/certificate/status-changes?filters[status_last_updated]={dates}")
+    assert (answer.status_code, code_of(answer)) == (400, code)
+
+
+@pytest.mark.parametrize("length", [2, 3, 4, 5])
+async def test_a_chain_has_two_to_five_certificates_each_signed_by_the_next(account: Account, length: int) -> None:
+    account.knobs(chain_length=length)
+    order = await account.placed()
+    chain = [x509.load_pem_x509_certificate(entry["pem"].encode()) for entry in order["certificate_chain"]]
+    without_root = await account.call("GET", f"/certificate/{order['certificate_id']}/download/format/pem_noroot")
+    assert len(chain) == length
+    for lower, upper in pairwise(chain):
+        lower.verify_directly_issued_by(upper)
+    root = account.sandbox.authority.root.certificate
+    assert (chain[-1].issuer == chain[-1].subject) is (length > 2)
+    assert root.public_key() in [each.public_key() for each in chain] or length == 2
+    assert without_root.text.count("BEGIN CERTIFICATE") == max(2, length - 1)
+
+
+@pytest.mark.parametrize(
+    ("validity", "end"),
+    [
+        ({"days": 30}, "2026-12-18"),  # instead of Saturday, 19 December
+        ({"custom_expiration_date": "2026-12-19"}, "2026-12-19"),
+    ],
+)
+async def test_an_end_may_shift_off_its_weekend_unless_a_date_was_asked_for(
+    account: Account, validity: dict[str, object], end: str
+) -> None:
+    account.knobs(off_weekends=True)
+    order = await account.placed(order_validity=validity)
+    info = await account.ask(f"/order/certificate/{order['id']}")
+    assert info["certificate"]["valid_till"] == end
+
+
+async def test_client_authentication_may_no_longer_be_ordered(account: Account) -> None:
+    account.knobs(client_auth=False)
+    wanted = {**certificate(), "profile_option": "server_client_auth_eku"}
+    assert code_of(await account.place(certificate=wanted)) == "invalid_value:certificate.profile_option"
+
+
+async def test_the_organisation_of_certificates_may_differ(account: Account) -> None:
+    account.knobs(organization_name="Example Organisation International")
+    order = await account.placed()
+    leaf = x509.load_pem_x509_certificate(order["certificate_chain"][0]["pem"].encode())
+    assert "O=Example Organisation International" in leaf.subject.rfc4514_string()
+
+
+async def test_products_may_keep_silent_about_their_cas_and_containers_may_limit_nothing(account: Account) -> None:
+    listed = await account.ask("/product/ssl_basic")
+    account.knobs(ca_choice=False, product_limits=False)
+    silent = await account.ask("/product/ssl_basic")
+    limits = await account.ask("/container/73906/product-limits")
+    assert ("allowed_ca_certs" in listed, "allowed_ca_certs" in silent) == (True, False)
+    assert limits == {"is_limited": False}
+
+
+@pytest.mark.parametrize(("mode", "status"), [("refuse", 400), ("accept", 204)])
+async def test_revoking_what_is_revoked_may_be_refused_or_not(account: Account, mode: str, status: int) -> None:
+    account.knobs(revoked_again=mode)
+    order = await account.placed()
+    path, body = f"/certificate/{order['certificate_id']}/revoke", {"skip_approval": True}
+    answers = [(await account.call("PUT", path, body)).status_code for _ in range(2)]
+    assert answers == [204, status]
+
+
+async def test_an_order_may_go_with_its_last_certificate(account: Account) -> None:
+    account.knobs(revoke_order_with_last=True)
+    order = await account.placed()
+    duplicate = (await account.another("duplicate", order)).json()
+    seen = []
+    for number in (order["certificate_id"], duplicate["certificate_id"]):
+        await account.call("PUT", f"/certificate/{number}/revoke", {"skip_approval": True})
+        seen.append(await account.status(order))
+    assert seen == ["issued", "revoked"]
+
+
+async def test_a_revocation_that_waits_may_be_called_submitted(account: Account) -> None:
+    account.knobs(revocation_status="submitted")
+    order = await account.placed()
+    made = await account.call("PUT", f"/order/certificate/{order['id']}/revoke", {"comments": "why"}, role=Role.ORDERS)
+    assert (made.status_code, made.json()["status"], made.json()["comments"]) == (201, "submitted", "why")
+    assert (await account.decide(made.json()["id"], "approved")).status_code == 204
+    assert await account.status(order) == "revoked"
+
+
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [("none", None), ("seconds", "5"), ("date", "Fri, 20 Nov 2026 12:00:05 GMT")],
+)
+async def test_a_refusal_for_the_rate_may_say_when_to_come_back(account: Account, form: str, field: str | None) -> None:
+    account.knobs(rate_limits=True, rate_windows=[{"calls": 1, "seconds": 5}], retry_after=form)
+    answers = [await account.call("GET", "/product") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[1].headers.get("Retry-After") == field
+
+
+@pytest.mark.parametrize(("counted", "statuses"), [(False, [200, 429, 200]), (True, [200, 429, 429])])
+async def test_refused_calls_may_count_or_not(account: Account, statuses: list[int], *, counted: bool) -> None:
+    account.knobs(rate_limits=True, rate_windows=[{"calls": 1, "seconds": 5}], count_refused=counted)
+    seen = []
+    for _ in range(3):
+        seen.append((await account.call("GET", "/product")).status_code)
+        account.sandbox.clock.advance(3)
+    assert seen == statuses
+
+
+async def test_each_key_has_windows_of_its_own_and_all_of_them_count(account: Account) -> None:
+    account.knobs(rate_limits=True, rate_windows=[{"calls": 2, "seconds": 5}, {"calls": 3, "seconds": 60}])
+    seen = []
+    for seconds, role in ((0, Role.ADMIN), (0, Role.ADMIN), (0, Role.ADMIN), (0, Role.ORDERS), (5, Role.ADMIN)):
+        account.sandbox.clock.advance(seconds)
+        seen.append((await account.call("GET", "/product", role=role)).status_code)
+    account.sandbox.clock.advance(6)
+    seen.append((await account.call("GET", "/product")).status_code)
+    assert seen == [200, 200, 429, 200, 200, 429]
+
+
+async def test_a_fault_strikes_the_endpoint_that_it_names_after_so_many_calls(account: Account) -> None:
+    fault = {"kind": "answer", "endpoint": "order.info", "status": 404, "code": "not_found|order", "after": 1}
+    account.knobs(faults=[{**fault, "times": 2, "headers": {"Retry-After": "9"}}])
+    order = await account.placed()
+    answers = [await account.call("GET", f"/order/certificate/{order['id']}") for _ in range(4)]
+    others = await account.call("GET", "/order/certificate/status-changes?minutes=1")
+    assert [answer.status_code for answer in answers] == [200, 404, 404, 200]
+    assert (code_of(answers[1]), answers[1].headers["Retry-After"]) == ("not_found|order", "9")
+    assert others.status_code == 200
+
+
+async def test_a_page_of_a_proxy_is_html(account: Account) -> None:
+    account.knobs(faults=[{"kind": "html", "status": 503}])
+    answer = await account.call("GET", "/product")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
+    assert answer.text.startswith("<!DOCTYPE html>")
