@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 from pydantic import SecretStr
 
 from shared.digicert.client import DigiCertClient
+from shared.digicert.diagnosis import Concern, diagnose, is_retried
 from shared.digicert.errors import (
     CaCredentialError,
     CaFaultError,
@@ -26,9 +28,11 @@ from shared.digicert.errors import (
     CaUnreachableError,
 )
 from shared.digicert.models import OrderBody, OrderStatus, serial_number_text
+from shared.digicert.reader import DigiCertReader
 from shared.vocabulary.names import CertificateId, OrderId
 from shared.vocabulary.reasons import RevocationReason
 from tests.sandbox.csrs import KeyAndCsr, new_csr
+from tests.sandbox.knobs import Mutation
 from tests.sandbox.process import SandboxProcess, start_sandbox
 
 NAME = "www.example.com"
@@ -564,35 +568,131 @@ async def test_a_rate_limit_throttles_and_does_not_order(
 
 
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    key, algorithm = issuer.public_key(), certificate.signature_hash_algorithm
-    assert isinstance(key, rsa.RSAPublicKey)
-    assert algorithm is not None
-    key.verify(certificate.signature, certificate.tbs_certificate_bytes, padding.PKCS1v15(), algorithm)
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except InvalidSignature:
+        return False
     return True
 
 
-@pytest.mark.parametrize(
-    "mutation",
-    ["wrong_key", "added_name", "longer_validity", "ca_certificate", "foreign_issuer", "add_www"],
-)
+@pytest.mark.parametrize("mutation", list(Mutation))
 async def test_a_faulty_ca_issues_what_was_not_ordered(
-    sandbox: SandboxProcess, client: DigiCertClient, csr: KeyAndCsr, mutation: str
+    sandbox: SandboxProcess, client: DigiCertClient, csr: KeyAndCsr, mutation: Mutation
 ) -> None:
     sandbox.set_knobs(mutate=[mutation])
-    chain = (await client.place_order("ssl_basic", an_order(sandbox, csr, common_name="example.com"))).chain
+    order = an_order(sandbox, csr, common_name="example.com", dns_names=("mail.example.com",))
+    chain = (await client.place_order("ssl_basic", order)).chain
     leaf = leaf_of(chain)
     issuer = x509.load_der_x509_certificate(chain[1])
-    intermediate = x509.load_pem_x509_certificate((sandbox.state_dir / "intermediate.pem").read_bytes())
+    intermediates = [
+        x509.load_pem_x509_certificate((sandbox.state_dir / f"{name}.pem").read_bytes())
+        for name in ("intermediate", "private-intermediate")
+    ]
     spki = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     days = (leaf.not_valid_after_utc - leaf.not_valid_before_utc + timedelta(seconds=1)).days
-    constraints = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value
-    assert is_signed_by(leaf, issuer)
+    usages = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     wrong = {
-        "wrong_key": spki != public_bytes(csr.key),
-        "added_name": "intruder.example.net" in names_in(leaf),
-        "longer_validity": days != 90,
-        "ca_certificate": constraints.ca,
-        "foreign_issuer": issuer != intermediate,
-        "add_www": "www.example.com" in names_in(leaf),
+        Mutation.WRONG_KEY: spki != public_bytes(csr.key),
+        Mutation.ADDED_NAME: "intruder.example.net" in names_in(leaf),
+        Mutation.MISSING_NAME: "mail.example.com" not in names_in(leaf),
+        Mutation.ADD_WWW: "www.example.com" in names_in(leaf),
+        Mutation.LONGER_VALIDITY: days > 90,
+        Mutation.SHORTER_VALIDITY: days < 90,
+        Mutation.ADDED_USAGE: ExtendedKeyUsageOID.CLIENT_AUTH in usages,
+        Mutation.CA_CERTIFICATE: leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca,
+        Mutation.FOREIGN_ISSUER: issuer not in intermediates,
+        Mutation.OTHER_INTERMEDIATE: issuer == intermediates[1],
+        Mutation.BROKEN_SIGNATURE: not is_signed_by(leaf, issuer),
     }
     assert [name for name, is_wrong in wrong.items() if is_wrong] == [mutation]
+
+
+@pytest.mark.parametrize("length", [2, 3, 4, 5])
+async def test_chains_of_two_to_five_certificates_are_read_and_verify_up_to_the_root(
+    sandbox: SandboxProcess, client: DigiCertClient, csr: KeyAndCsr, length: int
+) -> None:
+    sandbox.set_knobs(chain_length=length)
+    placed = await client.place_order("ssl_basic", an_order(sandbox, csr))
+    assert placed.certificate_id is not None
+    assert await client.chain(placed.certificate_id) == placed.chain
+    leaf, *others = [x509.load_der_x509_certificate(der) for der in placed.chain]
+    root = x509.load_pem_x509_certificate((sandbox.state_dir / "root.pem").read_bytes())
+    policy = PolicyBuilder().store(Store([root])).time(datetime.now(UTC))
+    assert policy.build_server_verifier(x509.DNSName(NAME)).verify(leaf, others)[-1] == root
+    assert len(placed.chain) == length
+
+
+async def test_an_order_whose_alternative_id_got_lost_is_found_by_its_name_and_its_csr(
+    sandbox: SandboxProcess, client: DigiCertClient, csr: KeyAndCsr
+) -> None:
+    host = f"{next(_NUMBERS)}.lost.example.com"
+    today = datetime.now(UTC).date()
+    sandbox.set_knobs(alternative_ids="dropped")
+    order = an_order(sandbox, csr, common_name=host)
+    lost = await client.place_order("ssl_basic", order)
+    sandbox.set_knobs(alternative_ids="kept")
+    other = await client.place_order("ssl_basic", an_order(sandbox, new_csr(host), common_name=host))
+    kept = await client.place_order("ssl_basic", an_order(sandbox, new_csr(host), common_name=host))
+    kept_id = (await client.order(kept.order_id)).alternative_order_id
+    assert kept_id is not None
+    by_csr = await client.orders_with(order.alternative_order_id, common_name=host, csr=order.csr, created_from=today)
+    by_id = await client.orders_with(kept_id, common_name=host, csr="another", created_from=today)
+    assert await client.orders_by_alternative_id(order.alternative_order_id) == ()
+    assert [[info.order_id for info in found] for found in (by_csr, by_id)] == [[lost.order_id], [kept.order_id]]
+    assert other.order_id not in {lost.order_id, kept.order_id}
+
+
+async def test_a_lookup_that_knows_none_may_answer_with_an_empty_list(
+    sandbox: SandboxProcess, client: DigiCertClient
+) -> None:
+    sandbox.set_knobs(unknown_alternate="empty")
+    assert await client.orders_by_alternative_id(alternative()) == ()
+
+
+async def test_an_order_that_the_key_may_not_approve_waits_for_somebody_at_the_ca(
+    sandbox: SandboxProcess, connect: Connect, csr: KeyAndCsr
+) -> None:
+    client = connect("requests")
+    placed = await client.place_order("ssl_basic", an_order(sandbox, csr))
+    with pytest.raises(CaRefusedError) as caught:
+        await client.approve_request(placed.requests[0].request_id, "mine")
+    assert [diagnosis.concern for diagnosis in diagnose(caught.value)] == [Concern.OPERATOR]
+    assert is_retried(caught.value)
+    assert (await client.order(placed.order_id)).status == OrderStatus.NEEDS_APPROVAL
+    await connect("admin").approve_request(placed.requests[0].request_id, "granted")
+    assert (await client.order(placed.order_id)).status == OrderStatus.ISSUED
+
+
+async def test_a_pending_order_can_be_cancelled_and_an_issued_one_not(
+    sandbox: SandboxProcess, client: DigiCertClient, csr: KeyAndCsr
+) -> None:
+    issued = await client.place_order("ssl_basic", an_order(sandbox, csr))
+    sandbox.set_knobs(immediate_issuance=False, validation_delay_seconds=None)
+    pending = await client.place_order("ssl_basic", an_order(sandbox, csr))
+    await client.cancel_order(pending.order_id, "not ours")
+    with pytest.raises(CaRefusedError):
+        await client.cancel_order(issued.order_id, "ours")
+    assert (await client.order(pending.order_id)).status == OrderStatus.CANCELED
+
+
+async def test_a_reader_sees_with_a_view_only_key_what_reconciling_needs(
+    sandbox: SandboxProcess, client: DigiCertClient, csr: KeyAndCsr
+) -> None:
+    placed = await client.place_order("ssl_basic", an_order(sandbox, csr))
+    key = SecretStr(sandbox.key("view-only"))
+    async with DigiCertReader(base_url=sandbox.base_url, api_key=key) as reader:
+        listed = [order.order_id async for order in reader.all_orders(page_size=3)]
+        limits = await reader.product_limits(sandbox.info["container_id"])
+    assert listed == [sandbox.info["imported_order_id"], *(entry["id"] for entry in sandbox.orders())]
+    assert listed[-1] == placed.order_id
+    allowed = {limit.product_name_id: limit.allowed_intermediates for limit in limits.product_limits}
+    assert limits.is_limited
+    assert allowed["ssl_basic"] == (sandbox.info["ca_cert_id"],)
+
+
+async def test_the_product_and_its_limits_may_be_silent(sandbox: SandboxProcess, client: DigiCertClient) -> None:
+    sandbox.set_knobs(ca_choice=False, product_limits=False)
+    product = await client.product("ssl_basic", container_id=sandbox.info["container_id"])
+    limits = await client.product_limits(sandbox.info["container_id"])
+    assert product.allowed_ca_certs is None
+    assert (limits.is_limited, limits.product_limits) == (False, ())
