@@ -37,7 +37,7 @@ check: packages ## lint, formatting, types and the layers' rules
 	.venv/bin/lint-imports
 
 test: servers ## all tests, in random order on two processes (PYTEST_ARGS="tests/unit -k name")
-	$(RUN) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 fuzz: python ## look for input that breaks intake, with atheris in an environment of its own (FUZZ_SECONDS=60)
 	@$(PYTHON) -m deploy.local.install fuzzer

@@ -38,14 +38,6 @@ def _given_to_worker(config: pytest.Config) -> Path | None:
     return None if worker_input is None else Path(worker_input[WORKER_INPUT])
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps on one worker the tests of a module that share a running stack."""
-    for item in items:
-        if "module_stacks" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
 @pytest.fixture(scope="session")
 def test_run(pytestconfig: pytest.Config) -> TestRun:
     """The run's folder."""
@@ -111,7 +103,7 @@ def new_stack(test_run: TestRun) -> Iterator[Stacks]:
 
 @pytest.fixture(scope="module")
 def module_stacks(test_run: TestRun) -> Iterator[Stacks]:
-    """The same for a stack that the tests of a module share."""
+    """The same for a stack that the tests of a module share; `--dist loadfile` keeps them on one worker."""
     stacks = Stacks(test_run)
     yield stacks
     stacks.close()
