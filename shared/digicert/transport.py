@@ -66,6 +66,7 @@ class CaConnection:
         timeout: float = 30.0,
         max_concurrency: int = 2,
         quota: Quota | None = None,
+        patience: float = 10.0,
         observe: Observe | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         tls: ssl.SSLContext | None = None,
@@ -76,9 +77,10 @@ class CaConnection:
         Args:
             base_url: up to and including `/services/v2`; https, unless the host is this machine.
             api_key: sent as `X-DC-DEVKEY` and shown nowhere.
-            timeout: seconds that a call may take, and also that it may wait for its slot and for its turn.
+            timeout: seconds that a call may take, and also that it may wait for its slot.
             max_concurrency: calls under way at a time; the CA advises against many.
             quota: asked before each call; without one, only the CA limits the rate.
+            patience: seconds that a call may wait for its turn under the quota.
             observe: told of each call's result, for metrics.
             max_body_bytes: longer answers are not read.
             tls: which servers to trust; the usual public authorities if not given.
@@ -91,6 +93,7 @@ class CaConnection:
         self._timeout = timeout
         self._max_body_bytes = max_body_bytes
         self._quota = quota
+        self._patience = patience
         self._observe: Observe = observe or _unobserved
         self._slots = asyncio.Semaphore(max_concurrency)
         self._http = httpx.AsyncClient(
@@ -162,7 +165,7 @@ class CaConnection:
         if self._quota is None:
             yield
             return
-        async with self._quota.permit(call.endpoint, self._timeout):
+        async with self._quota.permit(call.endpoint, self._patience):
             yield
 
     async def _heed(self, failure: CaUnavailableError | CaRefusedError) -> None:

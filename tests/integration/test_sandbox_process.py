@@ -83,6 +83,51 @@ def test_a_torn_last_line_is_an_order_that_was_never_answered(tmp_path: Path) ->
         assert len(third.orders()) == 2
 
 
+def test_a_reissue_survives_a_restart(tmp_path: Path) -> None:
+    with start_sandbox(tmp_path) as first:
+        placed = place(first)
+        body = {"certificate": an_order(first)["certificate"], "skip_approval": True}
+        with http(first) as client:
+            reissued = client.post(f"/order/certificate/{placed['id']}/reissue", json=body).json()
+    with start_sandbox(tmp_path) as second:
+        with http(second) as client:
+            info = client.get(f"/order/certificate/{placed['id']}").json()
+        later = place(second)
+    assert info["certificate"]["id"] == reissued["certificate_id"]
+    assert later["certificate_id"] not in {placed["certificate_id"], reissued["certificate_id"]}
+
+
+def test_orders_of_another_version_are_not_guessed_at(tmp_path: Path) -> None:
+    (tmp_path / "orders.jsonl").write_text('{"id": 100000001, "status": "issued"}\n')
+    with pytest.raises(RuntimeError, match=r"orders\.jsonl is of another version of the sandbox; delete its folder"):
+        start_sandbox(tmp_path)
+
+
+def test_time_can_be_set_ahead_and_not_back(sandbox: SandboxProcess) -> None:
+    admin = sandbox.info["admin_url"]
+    before = httpx.get(f"{admin}/clock", trust_env=False).json()
+    sandbox.set_knobs(immediate_issuance=False, validation_delay_seconds=86_400)
+    placed = place(sandbox)
+    sandbox.advance(86_400)
+    back = httpx.post(f"{admin}/clock", json={"seconds": -1}, trust_env=False)
+    after = httpx.get(f"{admin}/clock", trust_env=False).json()
+    with http(sandbox) as client:
+        info = client.get(f"/order/certificate/{placed['id']}").json()
+    assert (info["status"], back.status_code) == ("issued", 400)
+    assert after["ahead"] - before["ahead"] == 86_400
+
+
+def test_an_order_can_be_given_any_status(sandbox: SandboxProcess) -> None:
+    placed = place(sandbox)
+    number = placed["id"]
+    assert isinstance(number, int)
+    sandbox.set_status(number, "waiting_pickup")
+    wordless = httpx.post(f"{sandbox.info['admin_url']}/orders/{number}/status", json={"status": 1}, trust_env=False)
+    with http(sandbox) as client:
+        info = client.get(f"/order/certificate/{number}").json()
+    assert (info["status"], wordless.status_code) == ("waiting_pickup", 400)
+
+
 def test_the_ready_file_is_for_its_owner_and_goes_with_the_process(tmp_path: Path) -> None:
     ready_file = tmp_path / "sandbox.json"
     with start_sandbox(tmp_path) as running:
