@@ -76,7 +76,7 @@ def screen_signed(data: bytes) -> None:
 def judge_key(data: bytes) -> None:
     """A request has this key: a SubjectPublicKeyInfo."""
     with suppress(RefusedError):
-        check_weakness(data, blocklist=None)
+        check_weakness(data)
     with suppress(RefusedError):
         parse_csr(seeds.unsigned(data))
 

@@ -219,7 +219,7 @@ def _check_left_out(proposal: Proposal) -> Iterator[Finding]:
 RULES = (
     Rule("hash in the CSR's signature", _check_csr_hash),
     Rule("key type and size", lambda asked: check_key(asked.csr.key, frozenset(asked.resolved.key_types))),
-    Rule("known weaknesses of the key", lambda asked: check_weakness(asked.csr.spki, blocklist=None)),
+    Rule("known weaknesses of the key", lambda asked: check_weakness(asked.csr.spki)),
     Rule("what the CA leaves out", _check_left_out),
     Rule("subject", lambda asked: check_subject(asked.subject, asked.resolved.dn)),
     Rule(

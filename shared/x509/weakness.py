@@ -47,24 +47,40 @@ _RECORD = 16
 _HASH = _RECORD - 1
 
 
-def check_weakness(spki_der: bytes, *, blocklist: Path | None) -> list[Finding]:
-    """Every known weakness of the key in this SubjectPublicKeyInfo; an empty list means that none is known.
+def check_weakness(spki_der: bytes) -> list[Finding]:
+    """Every known weakness of form of the key in this SubjectPublicKeyInfo; an empty list means that none is known.
 
     Takes about a millisecond, for RSA keys of up to 8192 bits; larger ones are refused unseen. Key types and sizes
-    are the business of `check_key`. `blocklist` is the folder that `badkeys --update-bl` fills; without it nobody
-    notices Debian-weak keys and others whose private half has been published.
+    are the business of `check_key`, and Debian-weak and other published keys that of `check_published`.
 
     Findings: `key.fermat-close`, `key.roca`, `key.small-factors`, `key.shared-prime`, `key.zero-pattern`,
-    `key.rsa-too-large`, `key.rsa-exponent-too-large`, `key.debian-weak`, `key.blocklisted`, `key.unchecked` when a
-    check itself fails, and `key.biased`, which is a warning.
+    `key.rsa-too-large`, `key.rsa-exponent-too-large`, `key.unchecked` when a check itself fails, and `key.biased`,
+    which is a warning.
 
     Raises:
         RefusedError: the key is unreadable (`key.unreadable`).
-        UnavailableError: the blocklist is named, and missing, damaged or of another format.
     """
     key = _read(spki_der)
-    found = _check_rsa(key) if isinstance(key, rsa.RSAPublicKey) else []
-    return found if blocklist is None else [*found, *check_published(spki_der, Blocklist.open(blocklist))]
+    return _check_rsa(key) if isinstance(key, rsa.RSAPublicKey) else []
+
+
+def check_published(spki_der: bytes, blocklist: "Blocklist") -> list[Finding]:
+    """Whether the private half of the key in this SubjectPublicKeyInfo is public.
+
+    Findings: `key.debian-weak`, `key.blocklisted`.
+
+    Raises:
+        RefusedError: the key is unreadable (`key.unreadable`).
+        UnavailableError: the blocklist is no longer the one that was opened.
+    """
+    value = _number(_read(spki_der))
+    name = None if value is None else blocklist.list_of(value)
+    if name is None:
+        return []
+    if name == _DEBIAN:
+        message = "the key was made by Debian's broken generator (CVE-2008-0166): its private half is public"
+        return [finding("key.debian-weak", message)]
+    return [finding("key.blocklisted", "the private half of this key has been published", value=name)]
 
 
 def _read(spki_der: bytes) -> PublicKeyTypes:
@@ -91,7 +107,7 @@ class Blocklist:
     def open(cls, folder: Path) -> "Blocklist":
         """The blocklist in this folder; its checksum is verified anew whenever one of the files has changed.
 
-        That takes about 50 ms for the real one: open it once at the start.
+        That takes about 50 ms for the real one; as long as nothing has changed, opening it costs next to nothing.
 
         Raises:
             UnavailableError: it is missing, damaged, being updated, or of another format.
@@ -200,25 +216,6 @@ def _ask(check: str, modulus: int, exponent: int) -> list[Finding]:
 
 def _severity(check: str) -> Severity:
     return Severity.WARNING if check in _SHOWN_ONLY else Severity.ERROR
-
-
-def check_published(spki_der: bytes, blocklist: Blocklist) -> list[Finding]:
-    """Whether the private half of the key in this SubjectPublicKeyInfo is public: the part of the blocklist alone.
-
-    Findings: `key.debian-weak`, `key.blocklisted`.
-
-    Raises:
-        RefusedError: the key is unreadable (`key.unreadable`).
-        UnavailableError: the blocklist is no longer the one that was opened.
-    """
-    value = _number(_read(spki_der))
-    name = None if value is None else blocklist.list_of(value)
-    if name is None:
-        return []
-    if name == _DEBIAN:
-        message = "the key was made by Debian's broken generator (CVE-2008-0166): its private half is public"
-        return [finding("key.debian-weak", message)]
-    return [finding("key.blocklisted", "the private half of this key has been published", value=name)]
 
 
 def _number(key: PublicKeyTypes) -> int | None:

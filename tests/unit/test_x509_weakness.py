@@ -18,7 +18,7 @@ from shared.vocabulary.findings import Severity, refuses
 from shared.x509 import weakness
 from shared.x509.csr import parse_csr
 from shared.x509.keys import KEY_TYPES, check_key
-from shared.x509.weakness import HASHES_FILE, LISTING_FILE, Blocklist, check_weakness
+from shared.x509.weakness import HASHES_FILE, LISTING_FILE, Blocklist, check_published, check_weakness
 
 WEAK = Path(__file__).parents[1] / "vectors" / "x509" / "weak"
 BLOCKLIST = WEAK / "blocklist"
@@ -34,7 +34,8 @@ def vector(name: str) -> PublicKeyTypes:
 
 
 def codes(key: PublicKeyTypes, blocklist: Path | None = None) -> list[str]:
-    return [found.code for found in check_weakness(spki(key), blocklist=blocklist)]
+    published = [] if blocklist is None else check_published(spki(key), Blocklist.open(blocklist))
+    return [found.code for found in (*check_weakness(spki(key)), *published)]
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_a_weak_key_hides_from_the_rules_about_types_and_sizes() -> None:
 
 
 def test_an_odd_distribution_of_bits_is_shown_and_refuses_nothing() -> None:
-    found = check_weakness(spki(vector("biased")), blocklist=None)
+    found = check_weakness(spki(vector("biased")))
     assert [finding.severity for finding in found] == [Severity.WARNING]
     assert not refuses(found)
 
@@ -98,14 +99,14 @@ def test_a_shared_prime_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_factors_of_a_weak_key_are_told_to_nobody() -> None:
     for name in EXPECTED["weak"]:
-        for found in check_weakness(spki(vector(name)), blocklist=None):
+        for found in check_weakness(spki(vector(name))):
             assert len(found.value or "") < 40
 
 
 @pytest.mark.parametrize("der", [b"", b"\x30\x00", b"\x30" * 100, b"not a key"])
 def test_what_is_no_key_is_refused(der: bytes) -> None:
     with pytest.raises(RefusedError) as refused:
-        check_weakness(der, blocklist=None)
+        check_weakness(der)
     assert [found.code for found in refused.value.findings] == ["key.unreadable"]
 
 
@@ -117,7 +118,7 @@ def test_a_check_that_fails_or_wants_to_end_the_process_refuses_the_key(
         raise failure
 
     monkeypatch.setattr(weakness, "checkrsa", fail)
-    found = check_weakness(spki(vector("sound")), blocklist=None)
+    found = check_weakness(spki(vector("sound")))
     assert {finding.code for finding in found} == {"key.unchecked"}
     assert refuses(found)
 
@@ -128,7 +129,7 @@ def test_an_interrupt_is_not_taken_for_a_failed_check(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(weakness, "checkrsa", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        check_weakness(spki(vector("sound")), blocklist=None)
+        check_weakness(spki(vector("sound")))
 
 
 def rewritten(folder: Path, **changes: object) -> None:
@@ -155,7 +156,7 @@ def test_a_blocklist_that_is_named_and_cannot_be_used_lets_no_key_pass(
     assert codes(vector("sound"), own_blocklist) == []
     spoil(own_blocklist)
     with pytest.raises(UnavailableError, match="blocklist") as away:
-        check_weakness(spki(vector("sound")), blocklist=own_blocklist)
+        codes(vector("sound"), own_blocklist)
     assert away.value.dependency == "blocklist"
 
 
@@ -228,7 +229,7 @@ def test_without_its_blocklist_the_library_would_end_the_process_and_here_it_can
         "from shared.x509.weakness import check_weakness\n"
         "key = load_pem_public_key(Path(sys.argv[1]).read_bytes())\n"
         "der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)\n"
-        "print([found.code for found in check_weakness(der, blocklist=None)])\n"
+        "print([found.code for found in check_weakness(der)])\n"
         "from badkeys.checks import detectandcheck\n"
         "detectandcheck(Path(sys.argv[1]).read_text())\n"
         "print('not reached')\n"
