@@ -1,6 +1,6 @@
 """The real client against the sandbox as a process: orders, look-ups, revocations, broken connections."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from itertools import count
@@ -39,18 +39,6 @@ NAME = "www.example.com"
 _NUMBERS = count()
 
 Connect = Callable[[str], DigiCertClient]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    with start_sandbox(tmp_path_factory.mktemp("sandbox")) as process:
-        yield process
-
-
-@pytest.fixture
-def sandbox(server: SandboxProcess) -> SandboxProcess:
-    server.reset_knobs()
-    return server
 
 
 @pytest.fixture

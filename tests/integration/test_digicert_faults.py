@@ -25,7 +25,7 @@ from shared.digicert.errors import (
 )
 from shared.digicert.models import OrderBody, OrderInfo, PlacedOrder
 from tests.sandbox.csrs import new_csr
-from tests.sandbox.process import SandboxProcess, start_sandbox
+from tests.sandbox.process import SandboxProcess
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Reading the authorities of the world takes a client longer than all that it does here."""
@@ -79,18 +79,6 @@ CALLS: dict[str, Callable[[DigiCertClient, Placed], Awaitable[object]]] = {
     "certificate.download": lambda client, placed: client.chain(placed.order.certificate_id or 0),  # type: ignore[arg-type]  # it was issued
     "order.alternate": lambda client, placed: client.orders_by_alternative_id(placed.body.alternative_order_id),
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    with start_sandbox(tmp_path_factory.mktemp("sandbox")) as process:
-        yield process
-
-
-@pytest.fixture
-def sandbox(server: SandboxProcess) -> SandboxProcess:
-    server.reset_knobs()
-    return server
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import shutil
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -28,7 +27,6 @@ from tests.sandbox.clock import SandboxClock
 from tests.sandbox.csrs import new_csr
 from tests.sandbox.inprocess import InProcess
 from tests.sandbox.roles import ApiKey, Role
-from tests.world import NOW
 
 KEY = ApiKey("orders", Role.ORDERS, "a-key")
 BASE = "http://127.0.0.1/services/v2"
@@ -56,20 +54,6 @@ class Account:
         calls = self.sandbox.calls.view()["calls"]
         assert isinstance(calls, list)
         return [call["status"] for call in calls]
-
-
-@pytest.fixture(scope="module")
-def ca_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An account as it is before anybody orders: making its CA takes longer than any test."""
-    folder = tmp_path_factory.mktemp("ca")
-    Sandbox.opened(folder, (KEY,), SandboxClock(NOW.timestamp))
-    return folder
-
-
-@pytest.fixture
-def folder(tmp_path: Path, ca_folder: Path) -> Path:
-    shutil.copytree(ca_folder, tmp_path, dirs_exist_ok=True)
-    return tmp_path
 
 
 def opened(folder: Path) -> Account:
@@ -113,9 +97,9 @@ async def shares(account: Account, count: int) -> AsyncIterator[list[DigiCertCli
 
 
 @pytest.mark.parametrize("copies", [1, 2])
-def test_300_orders_use_the_quota_and_never_overdraw_it(folder: Path, copies: int) -> None:
+def test_300_orders_use_the_quota_and_never_overdraw_it(account_folder: Path, copies: int) -> None:
     async def story() -> None:
-        account = opened(folder)
+        account = opened(account_folder)
         account.knobs(rate_limits=True, rate_windows=[{"calls": w.calls, "seconds": w.seconds} for w in SCALED])
         numbers = iter(range(300))
 
@@ -133,9 +117,9 @@ def test_300_orders_use_the_quota_and_never_overdraw_it(folder: Path, copies: in
     run_virtually(story())
 
 
-def test_a_key_that_others_use_too_is_refused_once_and_then_waits(folder: Path) -> None:
+def test_a_key_that_others_use_too_is_refused_once_and_then_waits(account_folder: Path) -> None:
     async def story() -> None:
-        account = opened(folder)
+        account = opened(account_folder)
         account.knobs(rate_limits=True, rate_windows=[{"calls": 5, "seconds": 5}], retry_after="seconds")
         async with shares(account, 2) as clients:
             for _ in range(5):
@@ -152,10 +136,10 @@ def test_a_key_that_others_use_too_is_refused_once_and_then_waits(folder: Path) 
 @pytest.mark.parametrize("includes_last_day", [True, False])
 @pytest.mark.parametrize("feed_limit", [None, 2])
 def test_no_change_is_missed_after_an_outage_of_any_length(
-    folder: Path, feed_limit: int | None, *, includes_last_day: bool
+    account_folder: Path, feed_limit: int | None, *, includes_last_day: bool
 ) -> None:
     async def story() -> None:
-        account = opened(folder)
+        account = opened(account_folder)
         account.knobs(
             immediate_issuance=False,
             validation_delay_seconds=None,
@@ -183,9 +167,9 @@ def test_no_change_is_missed_after_an_outage_of_any_length(
     run_virtually(story())
 
 
-def test_a_week_is_one_call_and_each_further_six_days_are_one_more(folder: Path) -> None:
+def test_a_week_is_one_call_and_each_further_six_days_are_one_more(account_folder: Path) -> None:
     async def story() -> None:
-        account = opened(folder)
+        account = opened(account_folder)
         async with account.client() as client:
             now = datetime(2026, 11, 20, tzinfo=UTC)
             made = []
@@ -199,9 +183,9 @@ def test_a_week_is_one_call_and_each_further_six_days_are_one_more(folder: Path)
     run_virtually(story())
 
 
-def test_a_certificate_is_fetched_when_it_is_there_however_late(folder: Path) -> None:
+def test_a_certificate_is_fetched_when_it_is_there_however_late(account_folder: Path) -> None:
     async def story() -> None:
-        account = opened(folder)
+        account = opened(account_folder)
         account.knobs(
             immediate_issuance=False, validation_delay_seconds=400_000, download_lag_seconds=3600, info_lag_seconds=60
         )

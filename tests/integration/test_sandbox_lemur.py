@@ -13,24 +13,16 @@ import pytest
 from cryptography import x509
 
 from tests.sandbox.csrs import new_csr
-from tests.sandbox.process import SandboxProcess, start_sandbox
+from tests.sandbox.process import SandboxProcess
 
 NAME = "lemur.example.com"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    with start_sandbox(tmp_path_factory.mktemp("sandbox")) as process:
-        yield process
-
-
-@pytest.fixture
-def sandbox(server: SandboxProcess) -> SandboxProcess:
+@pytest.fixture(autouse=True)
+def approving(sandbox: SandboxProcess) -> None:
     """An account that approves by itself, which Lemur relies on."""
-    server.reset_knobs()
-    server.set_knobs(approval="auto")
-    return server
+    sandbox.set_knobs(approval="auto")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The life of an order at the sandbox, knob by knob, over plain HTTP in one event loop."""
 
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -76,19 +75,10 @@ class Account:
         return answer.status_code
 
 
-@pytest.fixture(scope="module")
-def ca_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An account as it is before anybody orders: making its CA takes longer than any test."""
-    folder = tmp_path_factory.mktemp("ca")
-    Sandbox.opened(folder, KEYS, SandboxClock(NOW.timestamp))
-    return folder
-
-
 @pytest.fixture
-async def account(tmp_path: Path, ca_folder: Path) -> AsyncIterator[Account]:
-    shutil.copytree(ca_folder, tmp_path, dirs_exist_ok=True)
+async def account(account_folder: Path) -> AsyncIterator[Account]:
     clock = SandboxClock(NOW.timestamp)
-    sandbox = Sandbox.opened(tmp_path, KEYS, clock)
+    sandbox = Sandbox.opened(account_folder, KEYS, clock)
     async with httpx.AsyncClient(
         base_url="http://sandbox/services/v2", transport=InProcess(build_app(sandbox)), trust_env=False
     ) as http:

@@ -4,7 +4,6 @@ import io
 import json
 import stat
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,18 +15,6 @@ from tests.sandbox.csrs import new_csr
 from tests.sandbox.process import SandboxProcess, start_sandbox
 
 NAME = "www.example.com"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    with start_sandbox(tmp_path_factory.mktemp("sandbox")) as process:
-        yield process
-
-
-@pytest.fixture
-def sandbox(server: SandboxProcess) -> SandboxProcess:
-    server.reset_knobs()
-    return server
 
 
 def http(sandbox: SandboxProcess, role: str = "admin") -> httpx.Client:
