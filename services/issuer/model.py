@@ -61,6 +61,8 @@ class Order(Aggregate):
     expires_on: date | None = None
     """The last day that was asked for in the latest intent."""
     intended_at_ms: int = 0
+    intent: str | None = None
+    """The latest intent, signed: what was verified then, and by which policy."""
     order_id: OrderId | None = None
     certificate_id: CertificateId | None = None
     issuance: str | None = None

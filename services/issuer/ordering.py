@@ -25,7 +25,7 @@ from shared.errors import RefusedError, UnavailableError
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
 from shared.evidence.steps import Issuance
-from shared.evidence.verification import VerifiedApproval, verify_approval
+from shared.evidence.verification import VerifiedApproval
 from shared.messaging.messages import Outgoing, publish_event
 from shared.messaging.schedule import milliseconds
 from shared.observability.metrics import EvidenceMetrics
@@ -115,12 +115,14 @@ class Ordering:
         """Claim the entry and store what is about to be sent, in one write."""
         now = self.clock.now()
         attempt = order.attempt + 1
+        intent = rules.intent_of(order, approval, self.in_force.policy.digest, attempt=attempt)
         return await self.orders.replace(
             order.model_copy(
                 update={
                     "state": OrderState.INTENT,
                     "attempt": attempt,
-                    "alternative_order_id": rules.alternative_order_id(order, attempt),
+                    "alternative_order_id": intent.alternative_order_id,
+                    "intent": self.key.sign(intent.canonical(), Typ.INTENT, now),
                     "expires_on": rules.last_day_of(approval, today=now.date()),
                     "intended_at_ms": milliseconds(now.timestamp()),
                     "due": milliseconds((now + self.pace.lease).timestamp()),
@@ -222,8 +224,7 @@ class Ordering:
     async def _settle(self, order: Order, placed: PlacedOrder) -> None:
         """Compare what came back with what was approved; deliver it or hold it back."""
         now = self.clock.now()
-        issuance = self._issuance(order, placed)
-        findings = self._check(order, issuance)
+        issuance, findings = self._judged(order, self._issuance(order, placed))
         if findings:
             issuance = issuance.model_copy(update={"outcome": "quarantined"})
             log.error("certificate quarantined", request=order.id, findings=[found.code for found in findings])
@@ -254,14 +255,15 @@ class Ordering:
         }
         await self._store_and_announce(order, update, event, role="issued")
 
-    def _check(self, order: Order, issuance: Issuance) -> list[Finding]:
-        """Why this certificate must not be delivered; also that the approval does not hold any more."""
+    def _judged(self, order: Order, issuance: Issuance) -> tuple[Issuance, list[Finding]]:
+        """With the policy by which it was ordered; and why this certificate must not be delivered."""
         now, anchor = self.clock.now(), self.in_force.anchor
         try:
-            approval = verify_approval(_evidence(order), anchor, now=now, as_of_verdict=True)
-            return rules.check_certificate(issuance, approval, anchor, self.roots, now=now)
+            intent, revision = rules.intended(order, anchor, now=now)
+            issuance = issuance.model_copy(update={"policy_digest": intent.policy_digest})
+            return issuance, rules.check_certificate(issuance, revision, anchor, self.roots, now=now)
         except RefusedError as refused:
-            return list(refused.findings)
+            return issuance, list(refused.findings)
 
     def _issuance(self, order: Order, placed: PlacedOrder) -> Issuance:
         if order.alternative_order_id is None or placed.certificate_id is None:

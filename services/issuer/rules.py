@@ -11,8 +11,8 @@ from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import check_issued
 from shared.evidence.in_force import PolicyInForce
-from shared.evidence.jws import payload_of
-from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision
+from shared.evidence.jws import Typ, payload_of, verify
+from shared.evidence.steps import Decision, DecisionKind, Intent, Issuance, Revision
 from shared.evidence.verification import (
     VerifiedApproval,
     VerifiedDecision,
@@ -25,8 +25,10 @@ from shared.evidence.verification import (
 from shared.identifiers import following_id
 from shared.policy.fitness import last_day, purposes_of
 from shared.policy.resolution import resolve_again
+from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest, IdentityName, RequestId
 from shared.vocabulary.permissions import Permission
 from shared.x509.certificate import verify_chain
@@ -240,12 +242,42 @@ def order_request(order: Order, approval: VerifiedApproval) -> OrderRequest:
     )
 
 
+def intent_of(order: Order, approval: VerifiedApproval, policy_digest: Digest, *, attempt: int) -> Intent:
+    """What the issuer signs before it orders: this approval held under this policy."""
+    return Intent(
+        request_id=order.id,
+        revision=approval.revision.digest,
+        verdict=approval.verdict_digest,
+        alternative_order_id=alternative_order_id(order, attempt),
+        policy_digest=policy_digest,
+    )
+
+
+def intended(order: Order, anchor: Anchor, *, now: datetime) -> tuple[Intent, Revision]:
+    """What was ordered for this entry, by the issuer's own signed word of that time.
+
+    Whether the approval holds was judged then, and a policy that has changed since takes nothing back.
+
+    Raises:
+        RefusedError: `evidence.*`, the ledger was changed behind the issuer's back.
+    """
+    signed = verify(order.intent or "", Typ.INTENT, anchor.duties[Duty.ISSUER], now=now)
+    intent = Intent.read(signed.payload, code="evidence.intent-invalid")
+    if order.evidence is None or order.evidence.verdict is None:
+        raise RefusedError(finding("evidence.verdict-missing", "the ledger has lost the approval"))
+    payload = payload_of(order.evidence.revisions[-1].jws)
+    kept = (order.id, digest_of(payload), digest_of(payload_of(order.evidence.verdict)), order.alternative_order_id)
+    if kept != (intent.request_id, intent.revision, intent.verdict, intent.alternative_order_id):
+        raise RefusedError(finding("evidence.intent-differs", "the ledger holds another approval than was ordered"))
+    return intent, Revision.read(payload, code="evidence.revision-invalid")
+
+
 def check_certificate(
-    issuance: Issuance, approval: VerifiedApproval, anchor: Anchor, roots: Sequence[bytes], *, now: datetime
+    issuance: Issuance, revision: Revision, anchor: Anchor, roots: Sequence[bytes], *, now: datetime
 ) -> list[Finding]:
     """Every difference between what came back and what was approved, and every flaw of its chain."""
     return [
-        *check_issued(issuance, approval, anchor, issued_at=now),
+        *check_issued(issuance, revision, anchor, issued_at=now),
         *verify_chain(issuance.chain, roots, at=now),
     ]
 

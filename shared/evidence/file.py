@@ -8,9 +8,8 @@ from pydantic import ValidationError
 from shared.contracts.events import Evidence
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
-from shared.evidence.steps import DecisionKind, Issuance, Revocation
+from shared.evidence.steps import DecisionKind, Issuance, Revision, Revocation
 from shared.evidence.verification import (
-    VerifiedApproval,
     VerifiedDecision,
     VerifiedRevision,
     verify_approval,
@@ -21,7 +20,6 @@ from shared.evidence.verification import (
 )
 from shared.policy.fitness import last_day, purposes_of
 from shared.policy.model import Trust
-from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import Model, mistakes
 from shared.vocabulary.names import RequestIdField
@@ -85,7 +83,7 @@ def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Sto
             raise RefusedError(finding("evidence.issuance-missing", "a revocation without a certificate"))
         return Story(request_id=file.request_id, steps=tuple(steps), issued=False, revoked=False)
     issuance, signed = verify_issuance(evidence, approval, anchor, now=now)
-    findings = check_issued(issuance, approval, anchor, issued_at=signed.signed_at)
+    findings = check_issued(issuance, approval.revision.revision, anchor, issued_at=signed.signed_at)
     if findings and issuance.outcome == "issued":
         raise RefusedError.of(findings)
     leaf = parse_certificate(issuance.chain[0])
@@ -106,11 +104,9 @@ def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Sto
     )
 
 
-def approved_fields(
-    approval: VerifiedApproval, resolved: ResolvedPolicy, intermediate: bytes, *, issued_at: datetime
-) -> ApprovedFields:
+def _approved_fields(revision: Revision, intermediate: bytes, *, issued_at: datetime) -> ApprovedFields:
     """What the certificate that comes back is compared with."""
-    revision = approval.revision.revision
+    resolved = revision.policy
     expires_on = revision.expires_on or last_day(resolved, today=issued_at.date())
     usages = frozenset(purposes_of(revision.extensions))
     return ApprovedFields(
@@ -127,14 +123,11 @@ def approved_fields(
     )
 
 
-def check_issued(
-    issuance: Issuance, approval: VerifiedApproval, anchor: Anchor, *, issued_at: datetime
-) -> list[Finding]:
+def check_issued(issuance: Issuance, revision: Revision, anchor: Anchor, *, issued_at: datetime) -> list[Finding]:
     """The CA's certificate against the approved bytes and the intermediate that the anchor names."""
-    resolved = approval.revision.revision.policy
-    intermediate = anchor.intermediate(resolved.signing_certificate)
+    intermediate = anchor.intermediate(revision.policy.signing_certificate)
     leaf = parse_certificate(issuance.chain[0])
-    fields = approved_fields(approval, resolved, intermediate, issued_at=issued_at)
+    fields = _approved_fields(revision, intermediate, issued_at=issued_at)
     return [
         *verify_chain((issuance.chain[0], intermediate), [intermediate], at=max(issued_at, leaf.not_before)),
         *compare_with_approved(leaf, fields),

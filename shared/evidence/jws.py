@@ -39,6 +39,7 @@ class Typ(StrEnum):
     REVISION = "ra-revision+jws"
     DECISION = "ra-decision+jws"
     VERDICT = "ra-verdict+jws"
+    INTENT = "ra-intent+jws"
     ISSUANCE = "ra-issuance+jws"
     REVOCATION = "ra-revocation+jws"
 

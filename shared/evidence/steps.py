@@ -108,6 +108,16 @@ class Verdict(Model):
     policy_digest: DigestField
 
 
+class Intent(Model):
+    """Step 5: what the issuer verified and is about to order; its word to itself, kept in its ledger."""
+
+    request_id: RequestIdField
+    revision: DigestField
+    verdict: DigestField
+    alternative_order_id: str
+    policy_digest: DigestField
+
+
 class Issuance(Model):
     """Step 6: what the issuer obtained."""
 

@@ -265,6 +265,7 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "alternative_order_id": MESSAGE,
             "expires_on": date(2027, 2, 28),
             "intended_at_ms": 1_800_000_000_123,
+            "intent": whole.issuance,
             "order_id": OrderId(2**40),
             "certificate_id": CertificateId(2**41),
             "issuance": whole.issuance,

@@ -1,6 +1,5 @@
 """The policy that the duties decide by: two officers' signatures, never an older one, whole or not at all."""
 
-import signal
 from collections.abc import Callable
 
 import pytest
@@ -11,22 +10,27 @@ from shared.policy.policy import Policy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.states import State
 from tests.infrastructure import Stacks
-from tests.system.way import approve, counters, people_of, reach, submitted, total
+from tests.system.way import (
+    approve,
+    counters,
+    have_in_force,
+    people_of,
+    reach,
+    reload_policy,
+    submitted,
+    total,
+)
 
 
 def _in_force(stack: Stack, policy: Policy) -> Callable[[], bool]:
-    line = f'ra_policy_info{{digest="{policy.digest}"}}'
-    return lambda: all(line in process.metrics() for process in stack.duties.values())
+    return lambda: have_in_force(stack, policy)
 
 
 def _tell(stack: Stack, change: Callable[[str], str], *officers: str) -> Policy:
     """Change the policy on disk, sign it as these officers, and tell every duty."""
     stack.policy_file.write_text(change(stack.policy_file.read_text()))
     stack.sign_policy(*officers)
-    for process in stack.duties.values():
-        running = process.program.process
-        assert running is not None
-        running.send(signal.SIGHUP)
+    reload_policy(stack)
     return stack.policy
 
 

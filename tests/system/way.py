@@ -1,7 +1,8 @@
 """The way of a request over a running stack: people with their own profiles, and what the processes counted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+import signal
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ from shared.client.client import RaClient
 from shared.client.profile import read_profile
 from shared.contracts.content import RequestContent
 from shared.contracts.replies import StatusResult
+from shared.policy.policy import Policy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.names import RequestId
 from shared.vocabulary.states import State
@@ -120,6 +122,20 @@ def total(
         for (duty, counter, given), value in found.items()
         if counter == name and duty in duties and (labels or {}).items() <= dict(given).items()
     )
+
+
+def reload_policy(stack: Stack, duties: Iterable[Duty] = tuple(Duty)) -> None:
+    """Tell these duties to read the policy again."""
+    for duty in duties:
+        running = stack.duties[duty].program.process
+        assert running is not None
+        running.send(signal.SIGHUP)
+
+
+def have_in_force(stack: Stack, policy: Policy, duties: Iterable[Duty] = tuple(Duty)) -> bool:
+    """Whether these duties decide by this policy."""
+    line = f'ra_policy_info{{digest="{policy.digest}"}}'
+    return all(line in stack.duties[duty].metrics() for duty in duties)
 
 
 def parked(stack: Stack) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Ordering: whatever the CA answers, and whenever, nothing is ordered twice and nothing is lost."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,16 +10,20 @@ import pytest
 from services.issuer.model import Order, OrderState
 from services.issuer.ports import OrderRequest, PlacedOrder
 from services.issuer.rules import signed_chain
-from shared.contracts import events
 from shared.errors import ConflictError, UnavailableError
-from shared.evidence.verification import verify_approval, verify_issuance
+from shared.evidence.anchor import Anchor
+from shared.evidence.file import EvidenceFile, verify_evidence
+from shared.evidence.jws import Typ, payload_of
+from shared.evidence.steps import Intent
+from shared.evidence.verification import read_issuance, verify_approval, verify_issuance
+from shared.identifiers import new_request_id
 from shared.vocabulary.findings import finding
 from shared.vocabulary.names import OrderId
 from tests import world
 from tests.fakes.authority import REFUSAL, TakenOrder
 from tests.fakes.duties import LAG, LEASE, Issuer, data_of, lifecycle
 from tests.fakes.ledger import Accepted, accept
-from tests.world import NOW
+from tests.world import NOW, signing_key
 
 UNFIT = finding("ca.intermediate-not-allowed", "not from this intermediate")
 SECOND = timedelta(seconds=1)
@@ -171,18 +176,79 @@ async def test_an_approval_that_stops_holding_before_the_order_is_given_back() -
     assert told.type == "ra.request.returned.v1"
     assert data_of(told)["verdict"] == (await case.stored()).verdict
     assert case.issuer.ca.orders == []
-    assert case.issuer.counted("ra_evidence_refused", code="evidence.policy-differs") >= 0
+    assert case.issuer.counted("ra_evidence_refused", code="evidence.quorum-missing") == 1
 
 
-async def test_an_approval_that_stops_holding_after_the_order_leads_to_quarantine_and_not_to_silence() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [("quorum = 2", "quorum = 3"), ('permissions.web = ["decide", "view", "submit"]', "")],
+    ids=["a larger quorum", "an approver who has left"],
+)
+async def test_what_was_ordered_rightly_is_delivered_though_the_policy_has_changed_since(
+    change: tuple[str, str],
+) -> None:
     case = await accept()
     case.issuer.ca.slow = timedelta(minutes=10)
     await case.issuer.ordering.advance(await case.stored())
-    case.issuer.adopt(world.policy_text().replace('permissions.web = ["decide", "view", "submit"]', ""))
+    then = case.issuer.in_force.policy
+    case.issuer.adopt(world.newer_policy(change))
     await case.issuer.work_off()
-    assert case.happened() == ["ra.request.ordered.v1", "ra.certificate.quarantined.v1"]
-    told = events.CertificateQuarantined.model_validate(data_of(lifecycle(case.issuer.publisher.published)[-1]))
-    assert "decision.not-an-approver" in [each.code for each in told.findings]
+    assert case.happened() == ["ra.request.ordered.v1", "ra.certificate.issued.v1"]
+    evidence = case.begun.evidence.model_copy(update={"issuance": (await case.stored()).issuance})
+    file = EvidenceFile(request_id=case.id, evidence=evidence)
+    assert verify_evidence(file, Anchor.of(then), now=case.issuer.clock.now()).issued
+    _, issuance = read_issuance(evidence.issuance or "", Anchor.of(then), now=case.issuer.clock.now())
+    assert issuance.policy_digest == then.digest
+
+
+def _signed_by(order: Order, signer: str, **changes: object) -> str:
+    said = Intent.read(payload_of(order.intent or ""), code="a.b").model_copy(update=changes)
+    return signing_key(signer).sign(said.canonical(), Typ.INTENT, NOW)
+
+
+CHANGED_LEDGERS: dict[str, tuple[Callable[[Order], dict[str, object]], str]] = {
+    "no intent": (lambda _: {"intent": None}, "evidence.malformed"),
+    "an intent of a stranger's": (lambda o: {"intent": _signed_by(o, "mallory")}, "evidence.unknown-key"),
+    "an intent of approval's": (lambda o: {"intent": _signed_by(o, "approval")}, "evidence.unknown-key"),
+    "an issuance instead": (
+        lambda o: {"intent": signing_key("issuer").sign(payload_of(o.intent or ""), Typ.ISSUANCE, NOW)},
+        "evidence.wrong-typ",
+    ),
+    "another request's intent": (
+        lambda o: {"intent": _signed_by(o, "issuer", request_id=new_request_id())},
+        "evidence.intent-differs",
+    ),
+    "another attempt's intent": (
+        lambda o: {"intent": _signed_by(o, "issuer", alternative_order_id="x")},
+        "evidence.intent-differs",
+    ),
+    "another approval": (lambda _: {"evidence": world.approved().evidence}, "evidence.intent-differs"),
+    "another verdict": (
+        lambda o: {
+            "evidence": o.evidence and o.evidence.model_copy(update={"verdict": world.approved().evidence.verdict})
+        },
+        "evidence.intent-differs",
+    ),
+    "no verdict": (
+        lambda o: {"evidence": o.evidence and o.evidence.model_copy(update={"verdict": None})},
+        "evidence.verdict-missing",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "code"), CHANGED_LEDGERS.values(), ids=CHANGED_LEDGERS)
+async def test_what_the_ledger_says_without_the_issuers_own_signed_intent_is_never_delivered(
+    change: Callable[[Order], dict[str, object]], code: str
+) -> None:
+    case = await accept()
+    case.issuer.ca.slow = timedelta(minutes=10)
+    await case.issuer.ordering.advance(await case.stored())
+    order = await case.stored()
+    case.issuer.orders.documents[case.id] = order.model_copy(update=change(order)).model_dump_json()
+    await case.issuer.work_off()
+    stored = await case.stored()
+    assert stored.state is OrderState.QUARANTINED
+    assert [found.code for found in stored.findings] == [code]
 
 
 @pytest.mark.parametrize("difference", ["name", "intermediate", "later", "key"])
