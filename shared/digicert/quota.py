@@ -93,7 +93,8 @@ def reserved(
         now_ms: the present instant.
         until_ms: by when all of them have ended, those in flight and those granted.
     """
-    others = {name: _sane(use, now_ms) for name, use in account.held.items() if name != holder}
+    alive = {name: _sane(use, now_ms) for name, use in account.held.items() if name != holder}
+    others = {name: use for name, use in alive.items() if _counts(use, windows[-1], now_ms)}
     uses = _compacted([_sane(use, now_ms) for use in (*account.uses, *ended)], windows, now_ms)
     update = {"uses": uses, "blocked_until_ms": min(account.blocked_until_ms, now_ms + HORIZON_MS)}
     known = account.model_copy(update={**update, "held": _holding(others, holder, until_ms, in_flight)})
@@ -126,7 +127,11 @@ def by_length(windows: Iterable[RateWindow], margin_seconds: float = 0.0) -> tup
 
 
 def _counted(account: Account, window: RateWindow, now_ms: int) -> int:
-    return sum(use.calls for use in _all(account) if use.until_ms + window.milliseconds > now_ms)
+    return sum(use.calls for use in _all(account) if _counts(use, window, now_ms))
+
+
+def _counts(use: Use, window: RateWindow, now_ms: int) -> bool:
+    return use.until_ms + window.milliseconds > now_ms
 
 
 def _opens_at(account: Account, window: RateWindow, now_ms: int) -> int:
@@ -136,7 +141,7 @@ def _opens_at(account: Account, window: RateWindow, now_ms: int) -> int:
     for use in sorted(_all(account), key=lambda use: use.until_ms):
         if too_many <= 0:
             break
-        if use.until_ms + window.milliseconds > now_ms:
+        if _counts(use, window, now_ms):
             at = use.until_ms + window.milliseconds
             too_many -= use.calls
     return at
@@ -160,7 +165,7 @@ def _compacted(uses: Sequence[Use], windows: Sequence[RateWindow], now_ms: int) 
     """The same calls in few entries: forgotten when no window counts them, else put later, never earlier."""
     merged: dict[int, int] = {}
     for use in uses:
-        if use.until_ms + windows[-1].milliseconds > now_ms:
+        if _counts(use, windows[-1], now_ms):
             grain = _grain(windows, now_ms - use.until_ms)
             until = -(-use.until_ms // grain) * grain
             merged[until] = merged.get(until, 0) + use.calls

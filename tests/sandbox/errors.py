@@ -1,4 +1,8 @@
-"""The errors of the API, in the documented shape and with codes that are documented or were seen."""
+"""The errors of the API, in the documented shape and with codes that are documented or were seen.
+
+Guessed: which code a call gets that comes at the wrong time, such as cancelling what is issued, revoking what is not,
+or deciding what was decided. `invalid_value` with the field that stands in the way stands in for it.
+"""
 
 from collections.abc import Mapping
 

@@ -79,7 +79,10 @@ class Ledger:
             raise not_found("order") from None
 
     def order_by_any(self, text: str) -> Order:
-        """The order with this number, or whose primary certificate has this serial number or thumbprint."""
+        """The order with this number, or whose primary certificate has this serial number or thumbprint.
+
+        Guessed: a certificate that a reissue has replaced is no longer the primary one.
+        """
         self._settle()
         by_number = int(text) if text.isascii() and text.isdecimal() else None
         if by_number in self._orders:
@@ -152,6 +155,8 @@ class Ledger:
 
     def replace(self, order: Order, kind: Another, wanted: Replacement, key: ApiKey) -> tuple[Request, Certificate]:
         """Take a reissue or a duplicate of an issued order; its certificate may come back issued.
+
+        Guessed: that a reissue waits from its being asked for, and not from its approval only.
 
         Raises:
             ApiError: the order is not issued, a reissue waits already, or this cannot be fulfilled.

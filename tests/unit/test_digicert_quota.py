@@ -197,6 +197,17 @@ async def test_a_holder_that_died_holds_its_calls_no_longer_than_they_could_last
 
 
 @virtual
+async def test_holders_that_died_are_forgotten() -> None:
+    accounts = MemoryAccounts()
+    for _ in range(20):
+        await call(a_quota(accounts))
+        await asyncio.sleep(10)
+    account = await accounts.load("ca")
+    assert account is not None
+    assert len(account.held) <= 2
+
+
+@virtual
 async def test_without_its_account_no_call_goes() -> None:
     accounts = CountedAccounts()
     share = a_quota(accounts)
