@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 RUN := .venv/bin/python
 STACK := $(RUN) -m deploy.local
 
-.PHONY: help demo up down status check test fuzz bench promises format python packages servers
+.PHONY: help demo up down status check test fuzz bench docs promises format python packages servers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ fuzz: python ## look for input that breaks intake, with atheris in an environmen
 
 bench: servers ## what screening costs against its lint, and what hostile requests do to intake (BENCH_ARGS=--json)
 	@$(RUN) -m bench $(BENCH_ARGS)
+
+docs: packages ## write the pages that are made from the code: docs/findings.md
+	@$(RUN) -m deploy.docs
 
 promises: servers ## try what the design promises, one by one, on a running system
 	@$(RUN) -m deploy.local.promises

@@ -32,15 +32,15 @@ HASHES_FILE = "blocklist.dat"
 # limit, and taking 0.7 s for 8192 bits); `rsainvalid` (said by `check_key`); `rsawarnings` (sizes, which the policy
 # decides); `pattern` and `xzbackdoor`, which say how a modulus looks and of which the library itself thinks little.
 # Fermat's method is tried for 100 rounds, as BR 6.1.1.3 demands.
+_ERROR, _WARNING = Severity.ERROR, Severity.WARNING
 _RSA_CHECKS = {
-    "fermat": ("key.fermat-close", "its two primes are so close that Fermat's method finds them"),
-    "roca": ("key.roca", "it was made by the Infineon library whose keys can be factored (ROCA, CVE-2017-15361)"),
-    "smallfactors": ("key.small-factors", "its modulus has a small factor"),
-    "sharedprimes": ("key.shared-prime", "it shares a prime with keys seen elsewhere"),
-    "rsapoly": ("key.zero-pattern", "its primes have a pattern by which they can be found"),
-    "rsabias": ("key.biased", "its bits are not as random as a good generator makes them"),
+    "fermat": ("key.fermat-close", _ERROR, "its two primes are so close that Fermat's method finds them"),
+    "roca": ("key.roca", _ERROR, "it was made by the Infineon library whose keys can be factored (CVE-2017-15361)"),
+    "smallfactors": ("key.small-factors", _ERROR, "its modulus has a small factor"),
+    "sharedprimes": ("key.shared-prime", _ERROR, "it shares a prime with keys seen elsewhere"),
+    "rsapoly": ("key.zero-pattern", _ERROR, "its primes have a pattern by which they can be found"),
+    "rsabias": ("key.biased", _WARNING, "its bits are not as random as a good generator makes them"),
 }
-_SHOWN_ONLY = frozenset({"rsabias"})
 
 _DEBIAN = "debianssl"
 _RECORD = 16
@@ -210,12 +210,8 @@ def _ask(check: str, modulus: int, exponent: int) -> list[Finding]:
         return [finding("key.unchecked", f"the key could not be judged by the check {check}", value=repr(error))]
     if not weak:
         return []
-    code, message = _RSA_CHECKS[check]
-    return [finding(code, f"the key is weak: {message}", severity=_severity(check))]
-
-
-def _severity(check: str) -> Severity:
-    return Severity.WARNING if check in _SHOWN_ONLY else Severity.ERROR
+    code, severity, message = _RSA_CHECKS[check]
+    return [finding(code, f"the key is weak: {message}", severity=severity)]
 
 
 def _number(key: PublicKeyTypes) -> int | None:
