@@ -68,6 +68,8 @@ def read_signed_policy(settings: PolicySettings, clock: Clock) -> Policy:
     """
     policy = read_policy(settings.file)
     check_dual_control(policy, read_signatures(settings.file), settings.officers, now=clock.now())
+    for warned in policy.warnings:
+        log.warning("policy is good, and yet", finding=warned.code, why=warned.message)
     return policy
 
 
