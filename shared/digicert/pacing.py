@@ -17,6 +17,8 @@ BATCH = 10
 """The most calls that are reserved with one write."""
 HOLD = timedelta(seconds=2)
 """How long a reserved call may wait to be made."""
+LOOKS = 20
+"""Whoever waits looks so often within the shortest window: others may tell meanwhile that their calls have ended."""
 MARGIN = timedelta(milliseconds=50)
 """By how much the clocks of those who share a key may differ."""
 
@@ -25,8 +27,8 @@ class Quota:
     """One holder of an API key: asks a shared account before each call, and waits its turn.
 
     Calls are reserved in batches as long as they are used up, so that a busy holder writes once in several calls;
-    with each batch it tells the account when its earlier calls ended. A holder that dies keeps its last batch until
-    that is too old to count.
+    with each batch, or when it has to wait, it tells the account when its earlier calls ended. A holder that dies
+    keeps its last batch until that is too old to count.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class Quota:
         self._clock = clock or SystemClock()
         self._batch = max(1, min(batch, min(window.calls for window in windows) // 10))
         self._hold_ms = _ms(hold.total_seconds())
+        self._look_again = self._windows[0].seconds / LOOKS
         self._sleep = sleep
         self._holder = secrets.token_hex(8)
         self._turn = asyncio.Lock()
         self._granted, self._good_until_ms = 0, 0
         self._waiting, self._in_flight = 0, 0
+        self._refusals = 0
         self._ended: list[Use] = []
 
     @asynccontextmanager
@@ -91,6 +95,7 @@ class Quota:
             UnavailableError: the accounts are away.
         """
         self._granted = 0
+        self._refusals += 1
         wait = None if retry_after is None else _ms(retry_after)
         await self._change(lambda account: quota.refused(account, self._windows, self._now_ms(), retry_after_ms=wait))
 
@@ -125,7 +130,7 @@ class Quota:
                     wait = max(opens_ms - self._now_ms(), 1) / 1000
                     if opens_ms > deadline_ms:
                         raise CaQuotaError(endpoint, wait)
-                    await self._sleep(wait)
+                    await self._sleep(min(wait, self._look_again))
                 self._granted -= 1
                 self._in_flight += 1
         except TimeoutError:
@@ -161,12 +166,13 @@ class Quota:
                 until_ms=good_until_ms + self._call_ms,
             )
             opens_ms = quota.opens_at(known, self._windows, now_ms)
-            return None if wanted and not granted else known
+            return known if granted or ended or not wanted else None
 
-        self._granted = 0
+        self._granted, refusals = 0, self._refusals
         if await self._change(take):
-            self._granted, self._good_until_ms = granted, good_until_ms
             del self._ended[: len(ended)]
+        if granted and refusals == self._refusals:
+            self._granted, self._good_until_ms = granted, good_until_ms
         return opens_ms
 
     async def _change(self, change: Callable[[Account], Account | None]) -> bool:

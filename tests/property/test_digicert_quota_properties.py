@@ -121,7 +121,7 @@ async def run_holders(ca: Counter, holders: int, seconds: float) -> None:
                 await ca.call()
 
     shares = [
-        Quota(accounts, key="ca", windows=ca.windows, call_seconds=1.0, clock=VirtualClock(), margin=timedelta(0))
+        Quota(accounts, key="ca", windows=ca.windows, call_seconds=3.0, clock=VirtualClock(), margin=timedelta(0))
         for _ in range(holders)
     ]
     tasks = [asyncio.ensure_future(work(share)) for share in shares for _ in range(4)]
