@@ -4,10 +4,12 @@ A ratio, and not a time, is held against a limit: both are measured in the same 
 same process of the linter and the same certificate.
 """
 
+import asyncio
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -16,16 +18,20 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from bench.figures import Figure
+from services.intake.adapters.blocklist import BlocklistFolder
 from shared.contracts.content import RequestContent
 from shared.lint.kinds import LintKind
 from shared.lint.worker import LintWorker
-from shared.screening import LINT_KINDS, screen, template_of
+from shared.policy.policy import Policy
+from shared.screening import LINT_KINDS, Screened, screen, template_of
 from shared.vocabulary.findings import refuses
 from tests import world
+from tests.vectors.x509 import make
 
 MOST_RATIO = 1.5
-ROUNDS = 200
-WARM_UP = 30
+ROUNDS = 100
+WARM_UP = 10
+_PUBLISHED = BlocklistFolder(Path(make.__file__).parent / "weak" / "blocklist")
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 KEYS: Mapping[str, Callable[[], Key]] = {
@@ -48,7 +54,7 @@ async def measure(rounds: int = ROUNDS) -> list[Figure]:
     """Figures for each kind of key."""
     linter = LintWorker()
     try:
-        return [figure for kind, make in KEYS.items() for figure in await _of_kind(kind, make(), linter, rounds)]
+        return [figure for kind, new in KEYS.items() for figure in await _of_kind(kind, new(), linter, rounds)]
     finally:
         await linter.aclose()
 
@@ -57,9 +63,8 @@ async def _of_kind(kind: str, key: Key, linter: LintWorker, rounds: int) -> list
     for number in range(WARM_UP):
         await _round(_request(key, number), linter)
     done = [await _round(_request(key, number), linter) for number in range(rounds)]
-    whole, lint = (
-        statistics.median(each) for each in zip(*((each.screening, each.lint) for each in done), strict=True)
-    )
+    whole = statistics.median(each.screening for each in done)
+    lint = statistics.median(each.lint for each in done)
     return [
         Figure(f"screening over lint, {kind}", whole / lint, "", at_most=MOST_RATIO),
         Figure(f"screening, {kind}", 1000 * whole, "ms"),
@@ -68,25 +73,36 @@ async def _of_kind(kind: str, key: Key, linter: LintWorker, rounds: int) -> list
 
 
 async def _round(content: RequestContent, linter: LintWorker) -> Round:
+    """Both in turn, the best of three: what else the machine does at the moment shall not count."""
+    tries = [await _try(content, linter) for _ in range(3)]
+    return Round(min(each.screening for each in tries), min(each.lint for each in tries))
+
+
+async def _try(content: RequestContent, linter: LintWorker) -> Round:
     """The same twice, timed as a whole and from the lint on: what comes before it tells on how fast it is."""
     begun = time.perf_counter()
-    await linter.lint(*_would_be(content))
+    await linter.lint(*await _would_be(content))
     whole = time.perf_counter() - begun
-    certificate, kind = _would_be(content)
+    certificate, kind = await _would_be(content)
     begun = time.perf_counter()
     await linter.lint(certificate, kind)
     return Round(whole, time.perf_counter() - begun)
 
 
-def _would_be(content: RequestContent) -> tuple[bytes, LintKind]:
-    """As intake's handler does it: the certificate that this would become, and by which rules it is judged."""
+async def _would_be(content: RequestContent) -> tuple[bytes, LintKind]:
+    """As intake's handler comes to it: the certificate that this would become, and by which rules it is judged."""
     policy = world.policy()
-    screened = screen(content, policy, today=world.TODAY)
+    screened = await asyncio.to_thread(_screened, content, policy)
     if screened.proposal is None or refuses(screened.findings):
         raise ValueError(f"an ordinary request is refused: {screened.findings}")
     resolved = screened.proposal.resolved
     template = template_of(screened.proposal, policy.intermediates[resolved.signing_certificate])
     return template, LINT_KINDS[resolved.trust]
+
+
+def _screened(content: RequestContent, policy: Policy) -> Screened:
+    screened = screen(content, policy, today=world.TODAY)
+    return replace(screened, added=tuple(_PUBLISHED.check(screened.csr.spki) if screened.csr else ()))
 
 
 def _request(key: Key, number: int) -> RequestContent:
