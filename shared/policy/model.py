@@ -154,7 +154,7 @@ class PolicyFile(Model):
 
     version: Literal[1]
     """Of the file's format."""
-    serial: Annotated[int, Field(ge=1)]
+    serial: Annotated[int, Field(ge=1, lt=10**18)]
     """Rises with every change: a duty never goes back to a policy of a lower one."""
     duties: dict[Duty, DutyKeys]
     identities: dict[IdentityField, Identity]

@@ -1,6 +1,7 @@
 """Intake's view of a request: one story, in whatever order its events come."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from functools import cache
 
@@ -211,6 +212,19 @@ async def test_a_denial_made_under_an_older_policy_is_told_though_its_approver_h
     duty.adopt(world.newer_policy(('person = "carol"', 'person = "olga"'), (_key("carol"), _key("somebody"))))
     await duty.handle(life.told[0])
     assert (await stored(duty, life)).state is State.DENIED
+
+
+async def test_a_denial_brings_no_revision_that_does_not_follow_from_what_was_submitted() -> None:
+    life = begin().denied()
+    duty = Intake()
+    await duty.send(commands.SubmitRequest(submission=life.begun.evidence.submission), by="shop")
+    before = await stored(duty, life)
+    denied = events.RequestDenied.model_validate(json.loads(life.told[0].body)["data"])
+    altered = world.renewed(life.begun, world.policy(), notes="altered").evidence.revisions
+    evidence = denied.evidence.model_copy(update={"revisions": altered})
+    await duty.handle(event(denied.model_copy(update={"evidence": evidence}), sequence=2))
+    assert duty.counted("ra_refusals", code="evidence.renewal-differs") == 1
+    assert await stored(duty, life) == before
 
 
 def _key(owner: str) -> str:

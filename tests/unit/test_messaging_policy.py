@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from shared.errors import RefusedError
 from shared.identifiers import new_request_id
 from shared.messaging.messages import Delivery
 from shared.messaging.runtime import Settlement
@@ -93,6 +94,14 @@ async def test_a_command_about_that_request_is_answered_meanwhile() -> None:
     held = await waiting(duty, told(about=request_id))
     assert await duty.runtime.handle(question(request_id, queue="intake.commands")) is Settlement.ACKNOWLEDGE
     await cancelled(held)
+
+
+async def test_the_largest_serial_that_a_policy_can_have_fits_into_an_envelope() -> None:
+    duty, largest = Scripted(), 10**18 - 1
+    duty.adopt(world.newer_policy(serial=largest))
+    assert await duty.runtime.handle(told(serial=largest)) is Settlement.ACKNOWLEDGE
+    with pytest.raises(RefusedError, match="serial"):
+        world.policy(world.newer_policy(serial=largest + 1))
 
 
 async def test_a_command_cannot_make_anybody_wait() -> None:
