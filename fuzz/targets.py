@@ -4,9 +4,11 @@ They know nothing of the fuzzer: `make test` runs them over their seeds, `python
 """
 
 import asyncio
+import atexit
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 from cryptography import x509
 
@@ -46,7 +48,15 @@ class Target:
 def take_message(data: bytes) -> None:
     """Intake is sent this as a submission by one who must sign and by one who need not."""
     for sender in ("shop", "portal"):
-        asyncio.run(_take(data, sender))
+        _runner().run(_take(data, sender))
+
+
+@cache
+def _runner() -> asyncio.Runner:
+    """One event loop and its threads for all input: making them takes longer than most input does."""
+    runner = asyncio.Runner()
+    atexit.register(runner.close)
+    return runner
 
 
 async def _take(data: bytes, sender: str) -> None:
