@@ -59,6 +59,7 @@ class Quota:
         """
         self._accounts = accounts
         self._key = key
+        self._allowed = quota.by_length(windows)
         self._windows = quota.by_length(windows, margin.total_seconds())
         self._call_ms = _ms(call_seconds)
         self._clock = clock or SystemClock()
@@ -81,12 +82,22 @@ class Quota:
             CaQuotaError: none may go within so many seconds, or none did; nothing was sent.
             UnavailableError: the accounts are away; nothing was sent.
         """
-        await self._await_turn(endpoint, patience)
+        async with self._turn_of(endpoint, patience):
+            self._granted -= 1
+            self._in_flight += 1
         try:
             yield
         finally:
             self._in_flight -= 1
             self._ended.append(Use(until_ms=self._now_ms() + 1, calls=1))
+
+    async def ready(self, endpoint: str, patience: float) -> None:
+        """Return when a call may go, which somebody else may then make: before one begins what a call belongs to.
+
+        Raises: as `permit` does.
+        """
+        async with self._turn_of(endpoint, patience):
+            """The permit stays for whoever comes next."""
 
     async def refused(self, retry_after: float | None) -> None:
         """The CA refused a call for its rate: everybody waits, for so many seconds if the CA said.
@@ -98,6 +109,16 @@ class Quota:
         self._refusals += 1
         wait = None if retry_after is None else _ms(retry_after)
         await self._change(lambda account: quota.refused(account, self._windows, self._now_ms(), retry_after_ms=wait))
+
+    async def used(self) -> dict[float, float]:
+        """Which part of each window is used up, by its length in seconds.
+
+        Raises:
+            UnavailableError: the accounts are away.
+        """
+        account = await self._accounts.load(self._key) or Account(id=self._key)
+        parts = quota.used(account, self._windows, self._now_ms())
+        return {window.seconds: part for window, part in zip(self._allowed, parts, strict=True)}
 
     async def room(self) -> int:
         """How many calls may go now, as far as the account knows.
@@ -118,7 +139,9 @@ class Quota:
         if self._ended:
             await self._reserve(0)
 
-    async def _await_turn(self, endpoint: str, patience: float) -> None:
+    @asynccontextmanager
+    async def _turn_of(self, endpoint: str, patience: float) -> AsyncIterator[None]:
+        """Inside this block there is a permit, and nobody else takes it."""
         deadline_ms = self._now_ms() + _ms(patience)
         self._waiting += 1
         try:
@@ -131,8 +154,7 @@ class Quota:
                     if opens_ms > deadline_ms:
                         raise CaQuotaError(endpoint, wait)
                     await self._sleep(min(wait, self._look_again))
-                self._granted -= 1
-                self._in_flight += 1
+                yield
         except TimeoutError:
             raise CaQuotaError(endpoint, self._hold_ms / 1000) from None
         finally:

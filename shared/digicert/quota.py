@@ -65,6 +65,12 @@ def room(account: Account, windows: Sequence[RateWindow], now_ms: int) -> int:
     return max(0, min(window.calls - _counted(account, window, now_ms) for window in windows))
 
 
+def used(account: Account, windows: Sequence[RateWindow], now_ms: int) -> list[float]:
+    """Which part of each window is used up; all of it while the CA wants no call at all."""
+    blocked = account.blocked_until_ms > now_ms
+    return [1.0 if blocked else _counted(account, window, now_ms) / window.calls for window in windows]
+
+
 def opens_at(account: Account, windows: Sequence[RateWindow], now_ms: int) -> int:
     """The earliest instant, now or later, at which a call may go, if no other goes before it."""
     return max(now_ms, account.blocked_until_ms, *(_opens_at(account, window, now_ms) for window in windows))

@@ -119,6 +119,24 @@ class CaConnection:
     ) -> None:
         await self.aclose()
 
+    async def ready(self, endpoint: str) -> None:
+        """Return when the rate limit lets a call go.
+
+        Raises:
+            CaQuotaError: it does not within the time that a call may wait for its turn.
+            UnavailableError: the accounts are away.
+        """
+        if self._quota is not None:
+            await self._quota.ready(endpoint, self._timeout)
+
+    async def quota_used(self) -> dict[float, float]:
+        """Which part of each rate window is used up, by its length in seconds; nothing where calls are not paced.
+
+        Raises:
+            UnavailableError: the accounts are away.
+        """
+        return {} if self._quota is None else await self._quota.used()
+
     async def aclose(self) -> None:
         """Close the connections; of no use afterwards."""
         await self._http.aclose()

@@ -1,24 +1,44 @@
-"""Work driven by time: found by its state, claimed by compare-and-set with a lease."""
+"""Work driven by time: found by its state, claimed by compare-and-set with a lease, taken from each group in turn."""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import zip_longest
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from shared.clock import Clock
 from shared.errors import ConflictError, UnavailableError
-from shared.messaging.aggregate import Aggregate
 from shared.messaging.gate import Gate
 
 log = structlog.get_logger()
 
 POLL_SECONDS = 2.0
 BATCH = 50
+ROOM = 16
+"""How many pieces of one group wait in this process at most; the others wait in the database."""
 
-WorkT = TypeVar("WorkT", bound=Aggregate)
-WorkT_co = TypeVar("WorkT_co", bound=Aggregate, covariant=True)
+EachT = TypeVar("EachT")
+
+
+class Work(Protocol):
+    """A piece of work, as far as its place in the queue goes."""
+
+    @property
+    def id(self) -> str:
+        """What tells it from all others."""
+        ...
+
+    @property
+    def approval_group(self) -> str | None:
+        """Whose it is: no group waits for more than its turn because of another."""
+        ...
+
+
+WorkT = TypeVar("WorkT", bound=Work)
+WorkT_co = TypeVar("WorkT_co", bound=Work, covariant=True)
 
 
 def milliseconds(seconds: float) -> int:
@@ -26,19 +46,24 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
+def in_turn(lanes: Iterable[Sequence[EachT]]) -> list[EachT]:
+    """The first of each lane, then the second of each, and so on."""
+    return [each for row in zip_longest(*lanes) for each in row if each is not None]
+
+
 class DueWork(Protocol[WorkT_co]):
     """Finds what is due."""
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[WorkT_co]:
-        """Up to `limit` aggregates whose `due` is not later than now."""
+        """Up to `limit` pieces whose `due` is not later than now: of each group in turn the longest due."""
         ...
 
 
 class Schedule(Generic[WorkT]):
-    """Takes up due work, a few pieces at a time, each piece once in this process.
+    """Takes up due work, a few pieces at a time, each piece once in this process, each group in its turn.
 
-    `advance` brings one aggregate one step further and stores it. It raises `ConflictError` when another copy was
-    faster, and `UnavailableError` when a server is away; the work is then found again when it is due.
+    `advance` brings one piece one step further and stores it. It raises `ConflictError` when another copy was faster,
+    and `UnavailableError` when a server is away; the work is then found again when it is due.
     """
 
     def __init__(
@@ -57,24 +82,31 @@ class Schedule(Generic[WorkT]):
         self._advance = advance
         self._clock = clock
         self._gate = gate
-        self._slots = asyncio.Semaphore(concurrency)
-        self._room = concurrency * 4
+        self._concurrency = concurrency
         self._on_done = on_done
         self._on_failure = on_failure
         self._wake = asyncio.Event()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._resting = 0
-        self._left_over = False
+        self._lanes: dict[str | None, deque[WorkT]] = {}
+        """What waits here, by group; the group whose turn it is stands first."""
+        self._known: set[str] = set()
+        """What waits here, is in hand, or rests after it failed."""
+        self._left: set[str | None] = set()
+        """The groups of which more is due than waits here."""
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
     def offer(self, work: WorkT) -> None:
-        """Take up this piece now, without looking for it, if there is room; else it is found when its turn comes."""
-        if self._closing:
+        """Take up this piece without looking for it, when its group's turn comes; without room it is found later."""
+        if self._closing or work.id in self._known:
             return
-        if len(self._tasks) - self._resting < self._room:
-            self._start(work)
-        else:
-            self._left_over = True
+        lane = self._lanes.get(work.approval_group, deque())
+        if len(lane) == ROOM:
+            self._left.add(work.approval_group)
+            return
+        lane.append(work)
+        self._lanes[work.approval_group] = lane
+        self._known.add(work.id)
+        self._go_on()
 
     async def run(self) -> None:
         """Look for due work until cancelled; what is in hand is finished by `finish`."""
@@ -89,10 +121,10 @@ class Schedule(Generic[WorkT]):
         """Let what is in hand finish within the grace period, then cancel it; every step is safe to repeat."""
         self._closing = True
         if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=grace_seconds)
-        for task in tuple(self._tasks.values()):
+            await asyncio.wait(self._tasks, timeout=grace_seconds)
+        for task in tuple(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _look(self) -> None:
         await self._gate.passed()
@@ -104,35 +136,37 @@ class Schedule(Generic[WorkT]):
             return
         for work in found:
             self.offer(work)
-        self._left_over = self._left_over or len(found) == BATCH
+        if len(found) == BATCH:
+            self._left.update(work.approval_group for work in found)
 
-    def _start(self, work: WorkT) -> None:
-        if work.id in self._tasks:
-            return
-        task = asyncio.create_task(self._step(work), name=f"work {work.id}")
-        self._tasks[work.id] = task
-        task.add_done_callback(lambda _: self._done(work.id))
+    def _go_on(self) -> None:
+        while self._lanes and len(self._tasks) < self._concurrency and not self._closing:
+            work = self._next()
+            task = asyncio.create_task(self._step(work), name=f"work {work.id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
 
-    def _done(self, work_id: str) -> None:
-        self._tasks.pop(work_id, None)
-        self._look_for_what_was_left()
-
-    def _look_for_what_was_left(self) -> None:
-        if self._left_over:
-            self._left_over = False
+    def _next(self) -> WorkT:
+        """The piece whose turn it is; its group goes to the end of the line."""
+        group, lane = next(iter(self._lanes.items()))
+        del self._lanes[group]
+        work = lane.popleft()
+        if lane:
+            self._lanes[group] = lane
+        if group in self._left and len(lane) <= ROOM // 2:
+            self._left.discard(group)
             self._wake.set()
+        return work
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._go_on()
 
     async def _step(self, work: WorkT) -> None:
-        async with self._slots:
-            went_well = await self._try(work)
-        if went_well:
-            return
-        self._resting += 1  # it is still due: not at once again, and not in the way of others
-        self._look_for_what_was_left()
-        try:
-            await asyncio.sleep(POLL_SECONDS)
-        finally:
-            self._resting -= 1
+        if await self._try(work):
+            self._known.discard(work.id)
+        else:  # it is still due: not at once again, and not in the way of others
+            asyncio.get_running_loop().call_later(POLL_SECONDS, self._known.discard, work.id)
 
     async def _try(self, work: WorkT) -> bool:
         try:

@@ -23,11 +23,16 @@ class Index:
         return [(field, 1) for field in self.fields]
 
 
+def _due_in(collection: str) -> tuple[Index, ...]:
+    """What finding due work needs: the groups of which something is due, and what is due of a group."""
+    return Index(collection, ("due", "approval_group")), Index(collection, ("approval_group", "due"))
+
+
 INDEXES: Mapping[Duty, tuple[Index, ...]] = {
     Duty.INTAKE: (Index("requests", ("listed_for", "_id")),),
     Duty.APPROVAL: (Index("cases", ("open_for", "_id")),),
-    Duty.ISSUER: (Index("orders", ("due",)), Index("refusals", ("request_id",))),
-    Duty.REVOKER: (Index("certificates", ("due",)),),
+    Duty.ISSUER: (*_due_in("orders"), Index("refusals", ("request_id",))),
+    Duty.REVOKER: _due_in("certificates"),
 }
 
 

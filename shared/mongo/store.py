@@ -9,6 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from shared.errors import ConflictError
 from shared.messaging.aggregate import Aggregate
+from shared.messaging.schedule import in_turn
 from shared.mongo.database import POLL, Database, translated
 
 log = structlog.get_logger()
@@ -50,8 +51,18 @@ class MongoStore(Generic[AggregateT]):
         return written
 
     async def find_due(self, now_ms: int, *, limit: int) -> list[AggregateT]:
-        """Up to `limit` aggregates whose `due` is not later than `now_ms`, the longest due first."""
-        return await self.find({"due": {"$gte": 0, "$lte": now_ms}}, limit=limit, by="due", comment=POLL)
+        """Up to `limit` aggregates whose `due` is not later than `now_ms`: of each group in turn the longest due.
+
+        One read, and one more for each approval group of which something is due.
+        """
+        is_due = {"due": {"$gte": 0, "$lte": now_ms}}
+        with translated():
+            groups = await self._collection.distinct("approval_group", is_due, comment=POLL)
+        lanes = [
+            await self.find({"approval_group": group, **is_due}, limit=-(-limit // len(groups)), by="due", comment=POLL)
+            for group in groups
+        ]
+        return in_turn(lanes)[:limit]
 
     async def find(
         self,

@@ -292,3 +292,18 @@ async def test_what_has_waited_longest_is_found_first(stores: Stores, model: typ
     for number, due in enumerate([500, 100, 400, 200, 300]):
         await store.insert(sample(model, number, due=due))
     assert await ids_of(store.due(1000, limit=3)) == [1, 3, 4]
+
+
+@pytest.mark.parametrize("model", [Order, Certificate], ids=lambda model: model.__name__)
+async def test_what_is_due_is_found_in_turn_from_each_group_that_has_some(
+    stores: Stores, model: type[Aggregate]
+) -> None:
+    store = stores(model)
+    for number in range(8):
+        await store.insert(sample(model, number, due=number, approval_group=WEB))
+    for number in (20, 21):
+        await store.insert(sample(model, number, due=number, approval_group=MAIL))
+    found = await ids_of(store.due(1000, limit=6))
+    assert sorted(found) in ([0, 1, 2, 3, 20, 21], [0, 1, 2, 20, 21])
+    assert {*found[:2]} == {0, 20}
+    assert {*found[2:4]} == {1, 21}

@@ -10,6 +10,7 @@ from services.issuer.model import EvidenceRefusal, Order
 from services.revoker.model import Certificate
 from shared.errors import ConflictError, UnavailableError
 from shared.messaging.aggregate import Aggregate
+from shared.messaging.schedule import in_turn
 from shared.vocabulary.names import ApprovalGroupName, IdentityName, RequestId
 from tests.fakes.faults import Steps
 
@@ -66,8 +67,11 @@ WorkT = TypeVar("WorkT", Order, Certificate)
 
 
 def _due(works: list[WorkT], now_ms: int, limit: int) -> list[WorkT]:
-    waiting = [(work.due, work) for work in works if work.due is not None and work.due <= now_ms]
-    return [work for _, work in sorted(waiting, key=lambda pair: pair[0])][:limit]
+    waiting = sorted((work.due, work.id, work) for work in works if work.due is not None and work.due <= now_ms)
+    lanes: dict[str | None, list[WorkT]] = {}
+    for _, _, work in waiting:
+        lanes.setdefault(work.approval_group, []).append(work)
+    return in_turn(lanes.values())[:limit]
 
 
 class MemoryRequests(MemoryStore[RequestRecord]):

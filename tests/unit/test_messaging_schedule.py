@@ -2,20 +2,27 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 
 from shared.errors import ConflictError, UnavailableError
 from shared.messaging import schedule as schedules
-from shared.messaging.aggregate import Aggregate
 from shared.messaging.gate import Gate
 from shared.messaging.schedule import Schedule, milliseconds
 from tests.world import NOW, FixedClock
 
 
-class Piece(Aggregate):
-    """A piece of work."""
+@dataclass(frozen=True)
+class Piece:
+    """A piece of work; those of a group begin with its letter and a hyphen, where they have one."""
+
+    id: str
+
+    @property
+    def approval_group(self) -> str | None:
+        return self.id.partition("-")[0] if "-" in self.id else None
 
 
 class Works:
@@ -100,6 +107,22 @@ async def test_more_than_there_is_room_for_is_taken_up_as_soon_as_there_is() -> 
     await works.schedule.finish(10)
     running.cancel()
     assert sorted(works.done) == sorted(names)
+
+
+async def test_each_group_has_its_turn_however_much_another_has_waiting() -> None:
+    """The one that came first fills what is found at a look; the others come after it, and one by one."""
+    works = Works(*(f"a-{number}" for number in range(100)), concurrency=1)
+    running = asyncio.create_task(works.schedule.run())
+    await works.begin(3)
+    for each in ("b-1", "b-2", "c-1", "b-3"):
+        works.schedule.offer(Piece(each))
+    begun = await works.begin(8)
+    await works.begin(93)
+    await works.schedule.finish(10)
+    running.cancel()
+    assert [each for each in begun if each[0] != "a"] == ["b-1", "c-1", "b-2", "b-3"]
+    assert [each[0] for each in begun].count("a") == 4
+    assert sorted(works.done) == sorted({*(f"a-{number}" for number in range(100)), "b-1", "b-2", "b-3", "c-1"})
 
 
 async def test_a_piece_in_hand_is_not_taken_up_again() -> None:
