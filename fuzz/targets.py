@@ -1,12 +1,12 @@
 """What is tried: functions of arbitrary bytes that return, or raise what must never be raised.
 
-They know nothing of the fuzzer: `make test` runs them over their seeds, `python -m fuzz TARGET FILE` over one file.
+They know nothing of the fuzzer: `make test` runs them over their seeds, `python -m fuzz try TARGET FILE` over one file.
 """
 
 import asyncio
 import atexit
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,9 +18,9 @@ from fuzz.mutation import Mutator, mutate_json
 from shared import screening
 from shared.errors import RefusedError
 from shared.messaging.messages import Delivery
-from shared.vocabulary.findings import refuses
+from shared.vocabulary.findings import Finding, refuses
 from shared.x509.csr import MAX_CSR_BYTES, MAX_CSR_TEXT, parse_csr
-from shared.x509.decoding import pem_text
+from shared.x509.decoding import PANICKED, pem_text
 from shared.x509.weakness import check_weakness
 from tests import world
 from tests.fakes.duties import Intake, replies
@@ -70,7 +70,7 @@ async def _take(data: bytes, sender: str) -> None:
 
 def read_csr(data: bytes) -> None:
     """A requester sends this as a certificate request: PEM, DER or neither."""
-    with suppress(RefusedError):
+    with _refusable():
         parsed = parse_csr(data)
         if not parsed == parse_csr(parsed.der) == parse_csr(parsed.pem):
             raise BrokenPromiseError("the same request reads differently in another form")
@@ -85,9 +85,9 @@ def screen_signed(data: bytes) -> None:
 
 def judge_key(data: bytes) -> None:
     """A request has this key: a SubjectPublicKeyInfo."""
-    with suppress(RefusedError):
+    with _refusable():
         check_weakness(data)
-    with suppress(RefusedError):
+    with _refusable():
         parse_csr(seeds.unsigned(data))
 
 
@@ -97,14 +97,29 @@ def _screen(csr: str) -> None:
         return
     policy = world.policy()
     screened = screening.screen(world.content(csr=csr), policy, today=_TODAY)
+    _check_calm(screened.findings)
     if refuses(screened.findings):
         return
     proposal = screened.proposal
     if proposal is None:
         raise BrokenPromiseError("nothing speaks against a request that cannot be read")
-    with suppress(RefusedError):
+    with _refusable():
         template = screening.template_of(proposal, policy.intermediates[proposal.resolved.signing_certificate])
         _check_names(x509.load_der_x509_certificate(template))
+
+
+@contextmanager
+def _refusable() -> Iterator[None]:
+    """Refusing is a good end, unless the parser panicked: the product lives on, but it is a fault to be told of."""
+    try:
+        yield
+    except RefusedError as refused:
+        _check_calm(refused.findings)
+
+
+def _check_calm(findings: Iterable[Finding]) -> None:
+    if any(found.value == PANICKED for found in findings):
+        raise BrokenPromiseError("the parser panicked")
 
 
 def _check_names(certificate: x509.Certificate) -> None:

@@ -16,6 +16,9 @@ from shared.errors import RefusedError
 from shared.vocabulary.findings import finding
 from shared.vocabulary.model import mistakes
 
+PANICKED = "the parser gave up"
+"""The value of a finding when the parser's Rust core panicked: harmless here, and a fault of the library's."""
+
 _DER_SEQUENCE = b"\x30"
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----[ \t]*\r?\n([A-Za-z0-9+/=\s]*)-----END \1-----")
 _WARNINGS = threading.RLock()
@@ -73,7 +76,7 @@ def refusing(code: str, message: str) -> Iterator[None]:
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise
-            raise RefusedError(finding(code, message, value="the parser gave up")) from error
+            raise RefusedError(finding(code, message, value=PANICKED)) from error
 
 
 def _reason(error: Exception) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from cryptography import x509
 
 from fuzz import seeds
 from fuzz.der import mutate_der, pieces, read_der, write_der
@@ -69,6 +70,20 @@ def test_a_name_that_the_policy_does_not_allow_is_noticed_when_it_passes(monkeyp
     TARGETS["csr"].run(make_request(b"www.example.com"))
     with pytest.raises(BrokenPromiseError, match=r"www\.example\.net"):
         TARGETS["csr"].run(make_request(b"www.example.net"))
+
+
+def test_a_panic_of_the_parser_is_noticed_though_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        pass
+
+    def panic(_: bytes) -> None:
+        raise PanicException
+
+    monkeypatch.setattr(x509, "load_der_x509_csr", panic)
+    for name in ("csr", "signed", "key"):
+        target = TARGETS[name]
+        with pytest.raises(BrokenPromiseError, match="panicked"):
+            target.run(next(target.seeds()))
 
 
 def make_request(name: bytes) -> bytes:
