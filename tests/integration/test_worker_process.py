@@ -331,7 +331,7 @@ def test_readiness_names_every_condition(stack: Stack, duty: Duty) -> None:
     status, found = conditions(stack.duties[duty])
     assert status == httpx.codes.OK
     assert found["ready"] is True
-    assert {"broker", "database"} <= set(found["conditions"])
+    assert {"broker", "database", "policy"} <= set(found["conditions"])
     assert set(found["conditions"].values()) == {True}
 
 
@@ -376,7 +376,7 @@ def test_metrics_are_prometheus_text_and_tell_build_dependencies_and_work(stack:
     (build,) = families["ra_build_info"].samples
     assert build.labels["duty"] == duty
     up = {sample.labels["dependency"]: sample.value for sample in families["ra_dependency_up"].samples}
-    assert {"broker", "database"} <= set(up)
+    assert {"broker", "database", "policy"} <= set(up)
     assert set(up.values()) == {1.0}
     assert {"ra_messages_handled", "ra_refusals", "ra_messages_parked", "ra_database_operations"} <= set(families)
     assert ("ra_ca_calls" in families) is (duty in CA_ROLES)
