@@ -186,15 +186,20 @@ def make_csr(
 
 def policy_text(**replacements: str) -> str:
     """The example policy with this world's keys; each replacement is a piece of text and what takes its place."""
-    text = EXAMPLE_POLICY.read_text()
-    parsed = tomllib.loads(text)
-    for owner, table in (*parsed["duties"].items(), *parsed["identities"].items()):
-        for key in table.get("keys", ()):
-            text = text.replace(key["x"], signing_key(owner).public.x)
+    text = with_own_keys(EXAMPLE_POLICY.read_text())
     for old, new in replacements.items():
         if old not in text:
             raise ValueError(f"the policy has no {old!r}")
         text = text.replace(old, new)
+    return text
+
+
+def with_own_keys(text: str) -> str:
+    """This policy with this world's keys."""
+    parsed = tomllib.loads(text)
+    for owner, table in (*parsed["duties"].items(), *parsed["identities"].items()):
+        for key in table.get("keys", ()):
+            text = text.replace(key["x"], signing_key(owner).public.x)
     return text
 
 

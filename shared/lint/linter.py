@@ -1,15 +1,19 @@
 """What `pkilint` says about a certificate, as findings. Only the worker's process imports this: it is large."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from pkilint import finding_filter, loader
 from pkilint.cabf import serverauth
 from pkilint.cabf.serverauth.serverauth_constants import CertificateType
 from pkilint.pkix import certificate, extension, name
-from pkilint.pkix.general_name import GeneralNameDnsNameSyntaxValidator
+from pkilint.pkix.general_name import (
+    GeneralNameDnsNameSyntaxValidator,
+    GeneralNameMailboxAddressSyntaxValidator,
+    GeneralNameUriSyntaxValidator,
+)
 from pkilint.validation import (
     ValidationFindingDescription,
     ValidationFindingSeverity,
@@ -20,6 +24,7 @@ from pkilint.validation import (
 from shared.errors import RefusedError
 from shared.lint.kinds import LintKind
 from shared.vocabulary.findings import Finding, Severity, finding
+from shared.x509.addresses import check_email, check_uri
 from shared.x509.decoding import refusing
 from shared.x509.dns import check_dns_name
 
@@ -96,15 +101,24 @@ def rules_of(kind: LintKind) -> _Rules:
     return _Rules(certificate.create_pkix_certificate_validator_container(decoding, validators), filters)
 
 
+_SYNTAX: dict[object, Callable[[str], list[Finding]]] = {
+    GeneralNameDnsNameSyntaxValidator.VALIDATION_NOT_PREFERRED_NAME_SYNTAX: partial(check_dns_name, public=False),
+    GeneralNameMailboxAddressSyntaxValidator.VALIDATION_INVALID_EMAIL_ADDRESS_SYNTAX: check_email,
+    GeneralNameUriSyntaxValidator.VALIDATION_INVALID_URI_SYNTAX: check_uri,
+}
+
+
 class _PrivateName(finding_filter.FindingDescriptionFilter):  # type: ignore[misc]  # pkilint has no types
-    """Drops the objection to DNS names that a private network may have: wildcards and single labels."""
+    """Drops the objection to names that RFC 5280 allows, and a private network may have.
+
+    pkilint knows DNS names only as the internet has them, with neither wildcards nor single labels, and of URIs only
+    those of the web.
+    """
 
     def filter(self, result: ValidationResult, finding_description: ValidationFindingDescription) -> bool:
         """Whether the objection stays."""
-        syntax = GeneralNameDnsNameSyntaxValidator.VALIDATION_NOT_PREFERRED_NAME_SYNTAX
-        if finding_description.finding != syntax:
-            return True
-        return bool(check_dns_name(str(result.node.pdu), public=False))
+        check = _SYNTAX.get(finding_description.finding)
+        return check is None or bool(check(str(result.node.pdu)))
 
 
 def _run(der: bytes, kind: LintKind) -> Iterator[Finding]:

@@ -9,9 +9,10 @@ from enum import StrEnum
 
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding, Severity, finding
+from shared.x509.addresses import is_host_name
 from shared.x509.csr import VerifiedCsr
 from shared.x509.entered import EnteredValues
-from shared.x509.extensions import EXTENDED_KEY_USAGE, SUBJECT_KEY_IDENTIFIER, CertificateExtension
+from shared.x509.extensions import ANY_PURPOSE, EXTENDED_KEY_USAGE, SUBJECT_KEY_IDENTIFIER, CertificateExtension
 from shared.x509.names import Attribute, DistinguishedName, SubjectAltNames
 from shared.x509.profiles import DnAttribute, DnProfile, Editor, ExtensionProfile, ExtensionRule
 
@@ -23,6 +24,7 @@ class Origin(StrEnum):
     ENTERED = "entered"
     CSR = "from the CSR"
     DEFAULT = "the profile's default"
+    COMMON_NAME = "from the common name"
     NOWHERE = "absent"
 
 
@@ -47,9 +49,7 @@ def compose(csr: VerifiedCsr, entered: EnteredValues, resolved: ResolvedPolicy) 
     values, origins = _subject(csr.subject, entered.subject, resolved.dn)
     extensions, more_origins = _extensions(csr.requested_extensions, entered.extensions, profile)
     subject = DistinguishedName(attributes=values)
-    names = _names(csr, entered, profile)
-    if is_for_servers(extensions):
-        names = with_common_name(names, subject)
+    names = _with_common_names(_names(csr, entered, profile), subject, extensions, profile)
     return Composed(
         subject=subject,
         names=names,
@@ -59,21 +59,8 @@ def compose(csr: VerifiedCsr, entered: EnteredValues, resolved: ResolvedPolicy) 
             *_check_names(csr, entered, profile),
             *_check_extensions(csr.requested_extensions, entered.extensions, profile),
         ),
-        origins=(*origins, ("subjectAltName", _origin_of_names(csr, entered, profile)), *more_origins),
+        origins=(*origins, ("subjectAltName", _origin_of_names(names, csr, entered, profile)), *more_origins),
     )
-
-
-def is_for_servers(extensions: Iterable[CertificateExtension]) -> bool:
-    """Whether these make a TLS server's certificate, whose common name is one of its names (BR 7.1.4.3)."""
-    return any(each.type == EXTENDED_KEY_USAGE and "serverAuth" in each.values for each in extensions)
-
-
-def with_common_name(names: SubjectAltNames, subject: DistinguishedName) -> SubjectAltNames:
-    """The names, and the common name in front of them where it is not among them."""
-    common_name = subject.common_name
-    if common_name is None or common_name.lower() in names.dns or common_name in names.ip:
-        return names
-    return names.model_copy(update={"dns": (common_name.lower(), *names.dns)})
 
 
 # --- the subject --------------------------------------------------------------------------------------------------
@@ -145,11 +132,36 @@ def _names(csr: VerifiedCsr, entered: EnteredValues, profile: ExtensionProfile) 
     return csr.names if rule.from_csr else SubjectAltNames()
 
 
-def _origin_of_names(csr: VerifiedCsr, entered: EnteredValues, profile: ExtensionProfile) -> Origin:
-    names = _names(csr, entered, profile)
-    if not names.as_set():
-        return Origin.NOWHERE
-    return Origin.ENTERED if names is entered.names else Origin.CSR
+def _with_common_names(
+    names: SubjectAltNames,
+    subject: DistinguishedName,
+    extensions: Iterable[CertificateExtension],
+    profile: ExtensionProfile,
+) -> SubjectAltNames:
+    """The names, and in front of them a TLS server's common names that are not among them (BR 7.1.4.3).
+
+    A certificate that does not limit its purposes is a server's, too, as far as a common name can be a host's: what the
+    profile says of names must not be got round by it.
+    """
+    purposes = [value for each in extensions if each.type == EXTENDED_KEY_USAGE for value in each.values]
+    unlimited = (not purposes or ANY_PURPOSE in purposes) and profile.names is not None
+    added = []
+    for common_name in subject.values("CN"):
+        name = common_name.lower() if common_name.isascii() else common_name
+        if name in names.dns or common_name in names.ip:
+            continue
+        if "serverAuth" in purposes or (unlimited and "." in name and is_host_name(name.removeprefix("*."))):
+            added.append(name)
+    return names.model_copy(update={"dns": tuple(dict.fromkeys((*added, *names.dns)))}) if added else names
+
+
+def _origin_of_names(
+    names: SubjectAltNames, csr: VerifiedCsr, entered: EnteredValues, profile: ExtensionProfile
+) -> Origin:
+    given = _names(csr, entered, profile)
+    if given.as_set():
+        return Origin.ENTERED if given is entered.names else Origin.CSR
+    return Origin.COMMON_NAME if names.as_set() else Origin.NOWHERE
 
 
 def _check_names(csr: VerifiedCsr, entered: EnteredValues, profile: ExtensionProfile) -> Iterator[Finding]:
@@ -171,7 +183,7 @@ def _extensions(
 ) -> tuple[tuple[CertificateExtension, ...], list[tuple[str, Origin]]]:
     """Those of the profile in its order, then user-defined ones, then what the profile does not know."""
     given = {each.type: each for each in entered}
-    asked = {each.type: each for each in csr if each.type != SUBJECT_KEY_IDENTIFIER}
+    asked = _asked(csr)
     found = []
     origins = []
     for rule in profile.others:
@@ -183,6 +195,11 @@ def _extensions(
     others = asked | {kind: each for kind, each in given.items() if kind in profile.user_defined_extensions}
     found += [each for kind, each in sorted(others.items()) if kind not in known]
     return tuple(found), origins
+
+
+def _asked(csr: Iterable[CertificateExtension]) -> dict[str, CertificateExtension]:
+    """What the CSR asks for that is not the CA's own business."""
+    return {each.type: each for each in csr if each.type != SUBJECT_KEY_IDENTIFIER}
 
 
 def _extension_values(
@@ -215,10 +232,9 @@ def _check_extensions(
             yield finding("extension.not-critical", f"{each.type} is not critical in this profile", value=each)
         elif rule is None and each.type not in profile.user_defined_extensions:
             yield finding("extension.not-allowed", f"the extension profile has no {each.type}", value=each)
-    for each in csr:
-        rule = rules.get(each.type)
+    for each in _asked(csr).values():
         if each.asks_for_a_ca:
             yield finding("extension.ca-requested", "the CSR asks for a certificate that may sign others", value=each)
-        elif rule is not None and set(each.values) != set(final[each.type].values if each.type in final else ()):
+        elif set(each.values) != set(final[each.type].values if each.type in final else ()):
             text = f"what the CSR says of {each.type} does not count here"
             yield finding("extension.csr-ignored", text, value=each, severity=Severity.NOTE)

@@ -11,13 +11,14 @@ from datetime import date, timedelta
 from shared.policy.model import Trust
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding, Severity, finding
+from shared.x509.addresses import check_email, check_upn, check_uri
 from shared.x509.calendar import check_public_eku, last_day_allowed
 from shared.x509.csr import VerifiedCsr
 from shared.x509.dns import check_dns_name, check_ip
-from shared.x509.extensions import EXTENDED_KEY_USAGE, CertificateExtension
+from shared.x509.extensions import DELICATE_PURPOSES, EXTENDED_KEY_USAGE, CertificateExtension
 from shared.x509.keys import check_key
 from shared.x509.names import DistinguishedName, SubjectAltNames
-from shared.x509.profiles import DnProfile, ExtensionProfile, ExtensionRule, NamesRule
+from shared.x509.profiles import DnProfile, ExtensionProfile, ExtensionRule, NameKind, NamesRule
 from shared.x509.public_names import check_public_suffix
 from shared.x509.template import LEFT_OUT
 from shared.x509.weakness import check_weakness
@@ -102,17 +103,28 @@ def check_names(names: SubjectAltNames, rule: NamesRule | None, *, public: bool)
         yield finding("name.missing", "a certificate needs at least one subject alternative name")
     if len(entries) > rule.max_names:
         yield finding("name.too-many", f"the extension profile allows {rule.max_names} names", value=len(entries))
-    for name in names.dns:
-        yield from check_dns_name(name, public=public)
-        yield from check_public_suffix(name) if public else ()
-        yield from _check_dns(name, rule)
-    for address in names.ip:
-        yield from check_ip(address, public=public)
-        yield from _check_network(address, rule)
-    for address in (*names.email, *names.upn):
-        yield from _check_mail_domain(address, rule)
-    for uri in names.uri:
-        yield from _check_uri(uri, rule)
+    for kind, value in entries:
+        yield from _check_name(kind, value, rule, public=public)
+
+
+def _check_name(kind: str, value: str, rule: NamesRule, *, public: bool) -> Iterator[Finding]:
+    match kind:
+        case NameKind.DNS:
+            yield from check_dns_name(value, public=public)
+            yield from check_public_suffix(value) if public else ()
+            yield from _check_dns(value, rule)
+        case NameKind.IP:
+            yield from check_ip(value, public=public)
+            yield from _check_network(value, rule)
+        case NameKind.EMAIL:
+            yield from check_email(value)
+            yield from _check_mail_domain(value, rule)
+        case NameKind.UPN:
+            yield from check_upn(value)
+            yield from _check_mail_domain(value, rule)
+        case _:
+            yield from check_uri(value)
+            yield from _check_uri(value, rule)
 
 
 def _check_dns(name: str, rule: NamesRule) -> Iterator[Finding]:
@@ -131,16 +143,20 @@ def _check_network(address: str, rule: NamesRule) -> Iterator[Finding]:
 
 
 def _check_uri(uri: str, rule: NamesRule) -> Iterator[Finding]:
-    if rule.uri_prefixes and not uri.startswith(rule.uri_prefixes):
+    if rule.uri_prefixes and not any(_is_below(uri, prefix) for prefix in rule.uri_prefixes):
         text = f"URIs must begin with one of: {', '.join(rule.uri_prefixes)}"
         yield finding("name.uri-outside", text, value=uri)
 
 
+def _is_below(uri: str, prefix: str) -> bool:
+    """Whether the URI goes on after the prefix where a part of it ends: not every host that begins alike is meant."""
+    rest = uri.removeprefix(prefix)
+    return uri.startswith(prefix) and (not rest or prefix[-1] in "/:?#=" or rest[0] in "/?#")
+
+
 def _check_mail_domain(address: str, rule: NamesRule) -> Iterator[Finding]:
     _, _, domain = address.rpartition("@")
-    if check_dns_name(domain, public=False) or domain.startswith("*."):
-        yield finding("name.email-syntax", "what follows the @ must be a domain", value=address)
-    elif rule.email_domains and domain not in rule.email_domains:
+    if rule.email_domains and domain not in rule.email_domains:
         text = f"addresses must be at one of: {', '.join(rule.email_domains)}"
         yield finding("name.email-outside", text, value=address)
 
@@ -153,27 +169,44 @@ def check_extensions(extensions: Iterable[CertificateExtension], profile: Extens
         if each.asks_for_a_ca:
             yield finding("extension.ca-requested", "no certificate of this RA may sign others", value=each)
         rule = rules.get(kind)
-        if rule is not None:
-            yield from _check_extension(each, rule)
-        elif kind not in profile.user_defined_extensions:
+        if rule is None and kind not in profile.user_defined_extensions:
             yield finding("extension.not-allowed", f"the extension profile has no {kind}", value=each)
+            continue
+        yield from _check_form(each)
+        yield from _check_values(each, rule)
+        if rule is not None and each.critical != rule.critical:
+            text = f"{kind} is {'critical' if rule.critical else 'not critical'} in this profile"
+            yield finding("extension.criticality", text, value=each)
     for kind, rule in rules.items():
         if kind not in found and (rule.required or rule.fixed is not None):
             yield finding("extension.missing", f"the extension profile requires {kind}")
 
 
-def _check_extension(each: CertificateExtension, rule: ExtensionRule) -> Iterator[Finding]:
+def _check_form(each: CertificateExtension) -> Iterator[Finding]:
+    """Whether a certificate can hold it."""
+    if not each.is_der:
+        yield finding("extension.not-der", f"the content of {each.type} is not DER", value=each)
+    try:
+        each.to_x509()
+    except ValueError as error:
+        yield finding("extension.unfit", f"no certificate can hold this {each.type}: {error}", value=each)
+
+
+def _check_values(each: CertificateExtension, rule: ExtensionRule | None) -> Iterator[Finding]:
     kind = each.type
-    if each.critical != rule.critical:
-        text = f"{kind} is {'critical' if rule.critical else 'not critical'} in this profile"
-        yield finding("extension.criticality", text, value=each)
-    if rule.fixed is not None and set(each.values) != set(rule.fixed):
-        text = f"{kind} must be {', '.join(rule.fixed)}"
-        yield finding("extension.value-fixed", text, value=", ".join(each.values))
-    outside = () if rule.allowed is None else [value for value in each.values if value not in rule.allowed]
-    if outside:
-        text = f"{kind} may hold: {', '.join(rule.allowed or ())}"
-        yield finding("extension.value-not-allowed", text, value=", ".join(outside))
+    if rule is not None and rule.fixed is not None:
+        if set(each.values) != set(rule.fixed):
+            text = f"{kind} must be {', '.join(rule.fixed)}"
+            yield finding("extension.value-fixed", text, value=", ".join(each.values))
+    elif rule is not None and rule.allowed is not None:
+        if outside := [value for value in each.values if value not in rule.allowed]:
+            text = f"{kind} may hold: {', '.join(rule.allowed)}"
+            yield finding("extension.value-not-allowed", text, value=", ".join(outside))
+    elif kind == EXTENDED_KEY_USAGE:
+        listed = () if rule is None else rule.default or ()
+        if delicate := [value for value in each.values if value in DELICATE_PURPOSES and value not in listed]:
+            text = f"{kind} may hold this only where the profile lists it"
+            yield finding("extension.value-not-allowed", text, value=", ".join(delicate))
 
 
 def check_expiry(expires_on: date | None, resolved: ResolvedPolicy, *, today: date) -> Iterator[Finding]:
@@ -209,6 +242,12 @@ def _check_calendar(proposal: Proposal) -> Iterable[Finding]:
     return check_public_eku(proposal.purposes, proposal.today) if proposal.public else ()
 
 
+def _check_named(proposal: Proposal) -> Iterator[Finding]:
+    if not (proposal.subject.attributes or proposal.names.as_set()):
+        text = "a certificate without a subject has an alternative name (RFC 5280 §4.2.1.6)"
+        yield finding("name.nobody", text)
+
+
 def _check_left_out(proposal: Proposal) -> Iterator[Finding]:
     for kind in sorted(LEFT_OUT) if proposal.public else ():
         if values := proposal.subject.values(kind):
@@ -221,6 +260,7 @@ RULES = (
     Rule("key type and size", lambda asked: check_key(asked.csr.key, frozenset(asked.resolved.key_types))),
     Rule("known weaknesses of the key", lambda asked: check_weakness(asked.csr.spki)),
     Rule("what the CA leaves out", _check_left_out),
+    Rule("whom it names", _check_named),
     Rule("subject", lambda asked: check_subject(asked.subject, asked.resolved.dn)),
     Rule(
         "alternative names",

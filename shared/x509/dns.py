@@ -10,6 +10,22 @@ from shared.vocabulary.findings import Finding, finding
 MAX_NAME = 253
 MAX_LABEL = 63
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+# What IANA's registries of special-purpose addresses hold, globally reachable or not (RFC 6890; BR 1.6.1 "Reserved IP
+# Address"), and what is no unicast: multicast, and the former class E.
+_RESERVED_V4 = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+        *("192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+    )
+)
+_GLOBAL_UNICAST_V6 = ipaddress.IPv6Network("2000::/3")
+"""The one block from which addresses are assigned (RFC 4291 §2.4): all others are reserved or special."""
+_RESERVED_V6 = tuple(
+    ipaddress.IPv6Network(network)
+    for network in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
+)
 # Special-use domains (RFC 6761, RFC 6762, RFC 7686, RFC 8375, RFC 9476, RFC 9637 and ICANN's reservation of
 # .internal) and the ones ICANN will never delegate because private networks use them. RFC 2606's second-level
 # example domains are ordinary names and stay allowed.
@@ -44,7 +60,7 @@ def check_dns_name(name: str, *, public: bool) -> list[Finding]:
     The syntax is RFC 5280 §4.2.1.6: letters, digits and hyphens, internationalised labels as valid A-labels,
     and a wildcard only as the whole left-most label (RFC 6125 §6.4.3).
     """
-    name = name.lower()
+    name = name.lower() if name.isascii() else name  # the Kelvin sign in small letters is a k
     star, rest = (True, name[2:]) if name.startswith("*.") else (False, name)
     if "*" in rest:
         return [_wildcard(name, "a wildcard must be the whole left-most label and the only one")]
@@ -63,8 +79,8 @@ def check_dns_name(name: str, *, public: bool) -> list[Finding]:
 def check_ip(address: str, *, public: bool) -> list[Finding]:
     """Every reason why this IPv4 or IPv6 address may not stand in a certificate.
 
-    `public` refuses what the IANA registries do not hold as globally reachable unicast, and the IPv6 ranges
-    that embed another address (RFC 3056, RFC 4291 §2.5.5, RFC 4380, RFC 6052).
+    `public` refuses what IANA's registries of special-purpose addresses hold, and all that is no global unicast. That
+    includes the IPv6 ranges that embed another address (RFC 3056, RFC 4291 §2.5.5, RFC 4380, RFC 6052).
     """
     try:
         ip = ipaddress.ip_address(address)
@@ -99,11 +115,9 @@ def _hyphens_are_idna(label: str) -> bool:
 
 
 def _is_reserved(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if not ip.is_global or ip.is_multicast or ip.is_reserved:
-        return True
-    return isinstance(ip, ipaddress.IPv6Address) and any(
-        embedded is not None for embedded in (ip.ipv4_mapped, ip.sixtofour, ip.teredo)
-    )
+    if isinstance(ip, ipaddress.IPv4Address):
+        return any(ip in network for network in _RESERVED_V4)
+    return ip not in _GLOBAL_UNICAST_V6 or any(ip in network for network in _RESERVED_V6)
 
 
 def _wildcard(name: str, message: str) -> Finding:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Self
 
 from cryptography import x509
+from cryptography.hazmat import asn1
 from cryptography.x509.oid import ObjectIdentifier
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -31,6 +32,7 @@ OIDS = {
 }
 """The extensions that are written with values of their own; any other is a dotted OID with its DER."""
 
+ANY_PURPOSE = "anyExtendedKeyUsage"
 PURPOSES = {
     "serverAuth": "1.3.6.1.5.5.7.3.1",
     "clientAuth": "1.3.6.1.5.5.7.3.2",
@@ -38,7 +40,7 @@ PURPOSES = {
     "emailProtection": "1.3.6.1.5.5.7.3.4",
     "timeStamping": "1.3.6.1.5.5.7.3.8",
     "OCSPSigning": "1.3.6.1.5.5.7.3.9",
-    "anyExtendedKeyUsage": "2.5.29.37.0",
+    ANY_PURPOSE: "2.5.29.37.0",
     "smartcardLogon": "1.3.6.1.4.1.311.20.2.2",
 }
 """Extended key usages with a name (RFC 5280 §4.2.1.12); others are dotted OIDs."""
@@ -55,6 +57,8 @@ USAGES = {
     "decipherOnly": "decipher_only",
 }
 """Key usages in the order of their bits (RFC 5280 §4.2.1.3), and what `cryptography` calls them."""
+DELICATE_PURPOSES = frozenset({ANY_PURPOSE, "OCSPSigning"})
+"""Those with which a certificate is good for all the others, or may answer for its CA (RFC 6960 §4.2.2.2)."""
 CA_USAGES = frozenset({"keyCertSign", "cRLSign"})
 NO_CA, CA = "CA:FALSE", "CA:TRUE"
 """The values of basic constraints."""
@@ -174,6 +178,17 @@ class CertificateExtension(Model):
         return (self.type == BASIC_CONSTRAINTS and CA in self.values) or (
             self.type == KEY_USAGE and not CA_USAGES.isdisjoint(self.values)
         )
+
+    @property
+    def is_der(self) -> bool:
+        """Whether the content, where it is given as such, is one DER structure and nothing besides."""
+        if self.type in OIDS:
+            return True
+        try:
+            asn1.decode_der(asn1.TLV, b64decode(self.values[0]))
+        except ValueError:
+            return False
+        return True
 
     def to_x509(self) -> x509.ExtensionType:
         """The same extension for `cryptography`. Raises `ValueError` for a combination that no certificate can have."""

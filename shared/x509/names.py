@@ -45,8 +45,12 @@ _OIDS = {
 _SHORT = {oid.dotted_string: short for short, oid in _OIDS.items()}
 _SPELLINGS = {short.lower(): short for short in _OIDS}
 _DOTTED = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,38})){1,31}")
-# Line breaks, terminal control and bidirectional overrides would show an approver what is not signed.
-_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Line breaks, terminal control, bidirectional overrides and what cannot be seen at all would show an approver what is
+# not signed.
+_UNSHOWABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff"
+    "\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 _PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,./:=?-]*")
 _PRINTABLE_TYPES = frozenset({"C", "jurisdictionC", "serialNumber", "2.5.4.46"})
 _UPN = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
@@ -64,7 +68,7 @@ def _canonical_type(text: str) -> str:
 
 def _showable(text: str) -> str:
     if _UNSHOWABLE.search(text):
-        raise ValueError("control characters and bidirectional overrides are not allowed in names")
+        raise ValueError("control, bidirectional and invisible characters are not allowed in names")
     return text
 
 
@@ -201,7 +205,7 @@ def read_general_names(names: Iterable[x509.GeneralName]) -> tuple[SubjectAltNam
     for name in names:
         match name:
             case x509.DNSName():
-                read["dns"].append(name.value)
+                read["dns"].append(_ascii(name.value))
             case x509.IPAddress(value=ipaddress.IPv4Address() | ipaddress.IPv6Address()):
                 read["ip"].append(str(name.value))
             case x509.RFC822Name():
@@ -214,6 +218,13 @@ def read_general_names(names: Iterable[x509.GeneralName]) -> tuple[SubjectAltNam
                 message = "only DNS names, addresses, e-mail addresses, URIs and user principal names are supported"
                 findings.append(finding("csr.name-kind-unsupported", message, value=type(name).__name__))
     return SubjectAltNames.model_validate(read), findings
+
+
+def _ascii(text: str) -> str:
+    """The text of an IA5String, which has no other letters, though parsers read them. Raises `ValueError`."""
+    if not text.isascii():
+        raise ValueError("a DNS name stands in a request or certificate as ASCII (RFC 5280 §7.2)")
+    return text
 
 
 def _utf8_string(text: str) -> bytes:

@@ -5,6 +5,7 @@ from functools import cache
 from publicsuffixlist import PublicSuffixList
 
 from shared.vocabulary.findings import Finding, finding
+from shared.x509.dns import check_dns_name
 
 
 def check_public_suffix(name: str) -> list[Finding]:
@@ -24,7 +25,7 @@ def check_public_suffix(name: str) -> list[Finding]:
     """
     lowered = name.lower()
     below = lowered.removeprefix("*.")
-    if not _public_suffixes().is_public(below):
+    if check_dns_name(below, public=False) or not _public_suffixes().is_public(below):
         return []
     if below == lowered:
         message = "a public suffix belongs to a registry and to none of its customers"
