@@ -84,8 +84,8 @@ class SubmitRequestHandler:
         key = None if screened.csr is None else await self.keys.load(screened.csr.spki_sha256)
         requesters = rules.requesters_of(submission.content, message.sender)
         found = known_keys.check_known_key(key, requesters, policy)
-        screened = await self._linted(replace(screened, added=(*screened.added, *found)))
-        record, publish = self._recorded(message, submission, screened)
+        screened = await self._linted(replace(screened, added=(*screened.added, *found)), policy)
+        record, publish = self._recorded(message, submission, screened, policy)
         if not await self.requests.insert(record.followed_by(message.id, *publish)):
             return await self._again(message, submission)
         _refuse_screened(record)
@@ -99,12 +99,12 @@ class SubmitRequestHandler:
             return screened
         return replace(screened, added=tuple(self.published.check(screened.csr.spki)))
 
-    async def _linted(self, screened: Screened) -> Screened:
+    async def _linted(self, screened: Screened, policy: Policy) -> Screened:
         """With what the linter says of the certificate that this would become, if it would become one."""
         if screened.proposal is None or refuses(screened.findings):
             return screened
         resolved = screened.proposal.resolved
-        template = template_of(screened.proposal, self.in_force.policy.intermediates[resolved.signing_certificate])
+        template = template_of(screened.proposal, policy.intermediates[resolved.signing_certificate])
         found = await self.linter.lint(template, LINT_KINDS[resolved.trust])
         return replace(screened, added=(*screened.added, *found))
 
@@ -123,13 +123,13 @@ class SubmitRequestHandler:
         message: Received[commands.SubmitRequest],
         submission: VerifiedSubmission,
         screened: Screened,
+        policy: Policy,
     ) -> tuple[RequestRecord, tuple[Outgoing, ...]]:
-        """The new record, and what follows from it."""
+        """The new record, and what follows from it; `policy` is the one by which it was screened."""
         now = self.clock.now()
         record = rules.new_record(submission, message.sender, screened, now=now)
         if record.state is State.REFUSED:
             return record, ()
-        policy = self.in_force.policy
         revision = rules.first_revision(submission, record.requesters, screened, policy_digest=policy.digest)
         token = self.key.sign(revision.canonical(), Typ.REVISION, now)
         evidence = events.Evidence(submission=message.data.submission, revisions=(JwsStatement(jws=token),))

@@ -84,7 +84,8 @@ class Ordering:
 
     async def _place(self, order: Order) -> None:
         """Verify once more, store the intent, then order."""
-        if order.policy_serial > self.in_force.policy.serial:  # another copy has a newer policy: this one waits for it
+        policy = self.in_force.policy
+        if order.policy_serial > policy.serial:  # another copy has a newer policy: this one waits for it
             await self._hold(order)
             return
         approval = await self._verified(order)
@@ -95,9 +96,11 @@ class Ordering:
             await self._return(order, (rules.denial_omitted(),), denial=denial)
             return
         resolved = approval.revision.revision.policy
-        intermediate = self.in_force.policy.intermediates[resolved.signing_certificate].der
+        intermediate = policy.intermediates[resolved.signing_certificate].der
         findings = await self.fit.check(resolved.product, resolved.ca_cert_id, intermediate)
-        if findings is None:
+        if self.in_force.policy is not policy:  # it has changed while the CA was asked
+            await self._place(order)
+        elif findings is None:
             await self._hold(order)
         elif findings:
             await self._return(order, tuple(findings))

@@ -4,8 +4,10 @@ from cryptography import x509
 
 from shared.contracts import commands
 from shared.contracts.content import RequestContent
+from shared.evidence.jws import payload_of
+from shared.evidence.steps import Revision
 from shared.lint.kinds import LintKind
-from shared.vocabulary.findings import Severity, finding
+from shared.vocabulary.findings import Finding, Severity, finding
 from tests import world
 from tests.fakes.duties import Intake, lifecycle
 
@@ -47,3 +49,21 @@ async def test_what_the_screening_refuses_is_not_linted() -> None:
     intake = Intake()
     await intake.refused(_submit(world.content(csr=world.make_csr("www.elsewhere.net"))), by="shop")
     assert intake.linter.asked == []
+
+
+async def test_a_policy_that_comes_while_a_request_is_linted_does_not_count_for_it_and_is_not_named() -> None:
+    intake = Intake()
+    before = intake.in_force.policy
+    lint = intake.linter.lint
+
+    async def linted(der: bytes, kind: LintKind) -> list[Finding]:
+        intake.adopt(world.newer_policy(("quorum = 2", "quorum = 3")))
+        return await lint(der, kind)
+
+    intake.linter.lint = linted  # type: ignore[method-assign]  # a slow linter, and a policy meanwhile
+    (accepted,) = lifecycle(await intake.send(_submit(world.content()), by="shop"))
+    (record,) = intake.requests.all()
+    assert record.evidence is not None
+    revision = Revision.read(payload_of(record.evidence.revisions[0].jws), code="a.b")
+    assert (revision.policy.quorum, revision.policy_digest) == (2, before.digest)
+    assert '"policyserial":"1"' in accepted.body

@@ -17,7 +17,7 @@ from shared.evidence.jws import Typ, payload_of
 from shared.evidence.steps import Intent
 from shared.evidence.verification import read_issuance, verify_approval, verify_issuance
 from shared.identifiers import new_request_id
-from shared.vocabulary.findings import finding
+from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import OrderId
 from tests import world
 from tests.fakes.authority import REFUSAL, TakenOrder
@@ -177,6 +177,20 @@ async def test_an_approval_that_stops_holding_before_the_order_is_given_back() -
     assert data_of(told)["verdict"] == (await case.stored()).verdict
     assert case.issuer.ca.orders == []
     assert case.issuer.counted("ra_evidence_refused", code="evidence.quorum-missing") == 1
+
+
+async def test_a_policy_that_comes_while_the_ca_is_asked_whether_it_fits_is_the_one_that_counts() -> None:
+    case = await accept()
+    check_fit = case.issuer.ca.check_fit
+
+    async def asked(product: str, ca_cert_id: str, intermediate: bytes) -> list[Finding]:
+        case.issuer.adopt(QUORUM_OF_THREE)
+        return await check_fit(product, ca_cert_id, intermediate)
+
+    case.issuer.ca.check_fit = asked  # type: ignore[method-assign]  # a slow answer, and a policy meanwhile
+    await case.issuer.work_off()
+    assert case.happened() == ["ra.request.returned.v1"]
+    assert case.issuer.ca.orders == []
 
 
 @pytest.mark.parametrize(
