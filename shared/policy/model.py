@@ -22,7 +22,7 @@ from shared.x509.profiles import Description, DnProfile, ExtensionProfile
 
 DUTY_NAMES = frozenset(str(duty) for duty in Duty)
 
-FileName = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+FileName = Annotated[str, StringConstraints(pattern=r"\A[^\x00-\x1f\x7f]{1,500}\z")]
 
 
 class IdentityKind(StrEnum):
@@ -129,8 +129,8 @@ class SigningCertificate(Model):
     """The certificate imported from DigiCert: the proof that this product and intermediate go together."""
     intermediate_file: FileName
     product: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9_]{1,64}\z")]
-    organization_id: Annotated[int, Field(ge=1)]
-    container_id: Annotated[int, Field(ge=1)] | None = None
+    organization_id: Annotated[int, Field(ge=1, lt=10**18)]
+    container_id: Annotated[int, Field(ge=1, lt=10**18)] | None = None
     """The CA's container (division) under which it is ordered; without it the API key's own."""
     ca_cert_id: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9]{1,64}\z")]
     enrollment_methods: frozenset[EnrollmentMethod] = frozenset({EnrollmentMethod.CSR})

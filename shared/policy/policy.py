@@ -93,7 +93,7 @@ def parse_policy(text: bytes, read_file: ReadFile) -> Policy:
     try:
         decoded = text.decode()
         parsed = tomllib.loads(decoded)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of a number, or of nesting, beyond all measure
         raise RefusedError(finding("policy.not-toml", str(error))) from None
     draft, findings = draft_of(parsed, Places(decoded))
     findings += cross_check(draft)

@@ -379,6 +379,12 @@ SHAPES: dict[str, tuple[str, str, str]] = {
     "a certificate for ever": ("max_validity_days = 199", "max_validity_days = 99999", "max_validity_days"),
     "another CA": ('ca = "digicert"', 'ca = "myself"', "public-tls.ca"),
     "a path instead of a product": ('product = "ssl_basic"', 'product = "../account"', "product"),
+    "a file that no system can have": ('"imported.pem"', '"imported\\u0000.pem"', "public-tls.certificate_file"),
+    "a number that nobody can write down": (
+        "organization_id = 1",
+        f"organization_id = 0x{'f' * 5000}",
+        "public-tls.organization_id",
+    ),
 }
 
 
@@ -390,7 +396,14 @@ def test_what_has_another_shape_is_named_with_its_place_and_without_its_value(ol
     assert not any("secret" in shown(each) for each in found)
 
 
-@pytest.mark.parametrize("text", [b"\xff", b"version = ", b"a = 1\na = 2", b"[a\n", b"version = no"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"\xff", b"version = ", b"a = 1\na = 2", b"[a\n", b"version = no"),
+        pytest.param(b"version = " + b"9" * 5000, id="an endless number"),
+        pytest.param(b"version = " + b"[" * 5000, id="endless nesting"),
+    ],
+)
 def test_what_is_no_toml_is_said_to_be_none(text: bytes) -> None:
     with pytest.raises(RefusedError) as refused:
         parse_policy(text, lambda _: b"")
