@@ -2,11 +2,21 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from shared.vocabulary.model import Model
 from shared.x509.extensions import MAX_EXTENSIONS, CertificateExtension
 from shared.x509.names import MAX_ATTRIBUTES, Attribute, SubjectAltNames
+
+MAX_ENTERED_NAMES = 250
+
+
+def _not_too_many(names: object) -> object:
+    """Counted before each of them is looked at, which takes a while."""
+    kinds = names if isinstance(names, dict) else {}
+    if sum(len(given) for given in kinds.values() if isinstance(given, list | tuple)) > MAX_ENTERED_NAMES:
+        raise ValueError(f"at most {MAX_ENTERED_NAMES} names may be entered")
+    return names
 
 
 class EnteredValues(Model):
@@ -16,6 +26,6 @@ class EnteredValues(Model):
     """
 
     subject: Annotated[tuple[Attribute, ...], Field(max_length=MAX_ATTRIBUTES)] = ()
-    names: SubjectAltNames = SubjectAltNames()
+    names: Annotated[SubjectAltNames, BeforeValidator(_not_too_many)] = SubjectAltNames()
     extensions: Annotated[tuple[CertificateExtension, ...], Field(max_length=MAX_EXTENSIONS)] = ()
     """Those of the profile, and user-defined ones by OID."""

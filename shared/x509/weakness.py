@@ -42,6 +42,20 @@ _RSA_CHECKS = {
     "rsabias": ("key.biased", _WARNING, "its bits are not as random as a good generator makes them"),
 }
 
+# The points of Ed25519 whose order divides its cofactor (RFC 8032 §5.1): a signature under such a key can be had
+# without any private key, so that not even the proof of possession proves anything.
+_ED25519_PRIME = 2**255 - 19
+_SMALL_ORDER = frozenset(
+    {
+        0,
+        1,
+        _ED25519_PRIME - 1,
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    }
+)
+"""By their y coordinates."""
+
 _DEBIAN = "debianssl"
 _RECORD = 16
 _HASH = _RECORD - 1
@@ -54,14 +68,19 @@ def check_weakness(spki_der: bytes) -> list[Finding]:
     are the business of `check_key`, and Debian-weak and other published keys that of `check_published`.
 
     Findings: `key.fermat-close`, `key.roca`, `key.small-factors`, `key.shared-prime`, `key.zero-pattern`,
-    `key.rsa-too-large`, `key.rsa-exponent-too-large`, `key.unchecked` when a check itself fails, and `key.biased`,
-    which is a warning.
+    `key.rsa-too-large`, `key.rsa-exponent-too-large`, `key.small-order`, `key.unchecked` when a check itself fails,
+    and `key.biased`, which is a warning.
 
     Raises:
         RefusedError: the key is unreadable (`key.unreadable`).
     """
-    key = _read(spki_der)
-    return _check_rsa(key) if isinstance(key, rsa.RSAPublicKey) else []
+    match _read(spki_der):
+        case rsa.RSAPublicKey() as key:
+            return _check_rsa(key)
+        case ed25519.Ed25519PublicKey() as key:
+            return _check_ed25519(key)
+        case _:
+            return []
 
 
 def check_published(spki_der: bytes, blocklist: "Blocklist") -> list[Finding]:
@@ -200,6 +219,13 @@ def _check_rsa(key: rsa.RSAPublicKey) -> list[Finding]:
         message = f"an RSA public exponent has at most {MAX_EXPONENT_BITS} bits; longer ones hide weak private ones"
         found.append(finding("key.rsa-exponent-too-large", message, value=f"{exponent.bit_length()} bits"))
     return found
+
+
+def _check_ed25519(key: ed25519.Ed25519PublicKey) -> list[Finding]:
+    y = (int.from_bytes(key.public_bytes_raw(), "little") & (1 << 255) - 1) % _ED25519_PRIME
+    if y not in _SMALL_ORDER:
+        return []
+    return [finding("key.small-order", "anybody can sign for this key: its point is of small order (RFC 8032 §5.1)")]
 
 
 def _ask(check: str, modulus: int, exponent: int) -> list[Finding]:
