@@ -87,7 +87,7 @@ class CaSettings(Settings):
     url: str
     api_key_file: FilePath
     poll_seconds: Annotated[float, Field(gt=0)] = 30.0
-    """How often what waits at the CA is looked at."""
+    """How long what waits at the CA, or for it, waits until it is looked at again; each duty says how."""
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     """How long one call may take; a lease on what is done at the CA lasts twice as long."""
     concurrency: Annotated[int, Field(ge=1, le=16)] = 2

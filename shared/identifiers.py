@@ -21,6 +21,11 @@ def new_request_id() -> RequestId:
     return RequestId(str(new_uuid7()))
 
 
+def begun_ms(request_id: RequestId) -> int:
+    """When its client made this id, by the client's own clock: the Unix milliseconds in a UUID of version 7."""
+    return uuid.UUID(request_id).int >> 80
+
+
 def new_message_id() -> MessageId:
     """The id of a message that follows from no other."""
     return MessageId(str(new_uuid7()))

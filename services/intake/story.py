@@ -115,7 +115,7 @@ _SENTENCES: dict[type[events.LifecycleEvent], str] = {
     events.RequestDenied: "denied by an approver",
     events.RequestWithdrawn: "withdrawn by {by}",
     events.RequestReturned: "the approval did not hold and the approvers must decide again",
-    events.RequestOrdered: "ordered from the CA as order {order_id}",
+    events.RequestOrdered: "ordered from the CA as order {order_id}: {message}",
     events.CertificateIssued: "issued with serial number {serial_number}",
     events.RequestFailed: "the CA refused the order",
     events.CertificateQuarantined: "the CA's certificate differs from what was approved; it is held back",

@@ -1,20 +1,28 @@
 """The issuer's composition root."""
 
+import asyncio
 import sys
 from datetime import timedelta
 
+from services.issuer.adapters.accounts import MongoAccounts
 from services.issuer.adapters.digicert import DigiCertAuthority
-from services.issuer.adapters.orders import MongoOrders, MongoRefusals
+from services.issuer.adapters.orders import MongoFeedMarks, MongoOrders, MongoRefusals
 from services.issuer.adapters.roots import read_roots
+from services.issuer.books import Books, Pace
 from services.issuer.config import IssuerSettings
+from services.issuer.feed import StatusFeed
 from services.issuer.fit import FitChecks
+from services.issuer.following import Following
 from services.issuer.handlers import DenialWitness, DownloadCertificateHandler, RequestApprovedHandler
-from services.issuer.ordering import Ordering, Pace
+from services.issuer.ordering import Ordering
+from services.issuer.recovering import Recovery
+from services.issuer.rounds import Rounds
 from shared.contracts import commands, events
 from shared.digicert.opening import open_client
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
 from shared.messaging.schedule import Schedule
+from shared.observability.metrics import OrderMetrics
 from shared.rabbit.link import Subscription
 from shared.rabbit.topology import commands_queue, events_queue
 from shared.vocabulary.duties import Duty
@@ -25,23 +33,27 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
     """Put the issuer together."""
     settings, in_force, clock = worker.settings, worker.in_force, worker.clock
     orders, refusals = MongoOrders(worker.database), MongoRefusals(worker.database)
-    client = open_client(settings.ca, worker.registry)
+    client = open_client(settings.ca, worker.registry, MongoAccounts(worker.database))
     ca = DigiCertAuthority(client)
+    pace = Pace(
+        lease=timedelta(seconds=settings.ca.timeout_seconds * 2),
+        lookup_lag=timedelta(seconds=settings.ca.lookup_lag_seconds),
+        poll=timedelta(seconds=settings.ca.poll_seconds),
+        safety=timedelta(seconds=settings.ca.safety_look_seconds),
+    )
+    orders_wait = asyncio.Event()
+    books = Books(orders, worker.link.publish, in_force, clock, pace)
     ordering = Ordering(
-        orders=orders,
+        books=books,
+        recovery=Recovery(ca, clock, pace, begun=clock.now()),
+        following=Following(books, ca, on_pending=orders_wait.set),
         ca=ca,
         fit=FitChecks(ca, clock),
-        publish=worker.link.publish,
         in_force=in_force,
         key=worker.key,
         roots=read_roots(settings.ca.roots_file),
         metrics=worker.evidence,
         clock=clock,
-        pace=Pace(
-            lease=timedelta(seconds=settings.ca.timeout_seconds * 2),
-            lookup_lag=timedelta(seconds=settings.ca.lookup_lag_seconds),
-            poll=timedelta(seconds=settings.ca.poll_seconds),
-        ),
     )
     schedule = Schedule(
         orders,
@@ -51,6 +63,17 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
         concurrency=settings.ca.concurrency,
         on_done=worker.messages.work_done,
         on_failure=worker.messages.work_failed,
+    )
+    rounds = Rounds(
+        orders=orders,
+        feed=StatusFeed(orders, MongoFeedMarks(worker.database), ca, schedule.offer, clock, pace.poll),
+        quota_used=client.quota_used,
+        metrics=OrderMetrics(worker.registry),
+        clock=clock,
+        gate=gate,
+        poll_seconds=settings.ca.poll_seconds,
+        on_failure=worker.messages.work_failed,
+        wake=orders_wait,
     )
     approved = RequestApprovedHandler(orders, refusals, in_force, worker.evidence, clock, schedule.offer)
     return Work(
@@ -63,7 +86,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
             Subscription(events_queue(Duty.ISSUER), settings.broker.prefetch),
             Subscription(commands_queue(Duty.ISSUER), settings.broker.prefetch),
         ],
-        background=[schedule.run],
+        background=[schedule.run, rounds.run],
         finish=[schedule.finish, lambda _: client.aclose()],
     )
 

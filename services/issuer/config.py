@@ -14,6 +14,8 @@ class OrderingCaSettings(CaSettings):
     """PEM certificates: a chain that comes back must end in one of them."""
     lookup_lag_seconds: Annotated[float, Field(ge=0)] = 30.0
     """How long after an unanswered order the CA's own look-up may still miss it."""
+    safety_look_seconds: Annotated[float, Field(gt=0)] = 86_400.0
+    """How long an order waits at the CA at most until it is looked at, although the status feed does not name it."""
 
 
 class IssuerSettings(DutySettings):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.issuer import rules
-from services.issuer.model import EvidenceRefusal, Order, OrderState
+from services.issuer.model import EvidenceRefusal, Order
 from services.issuer.ports import OrderStore, RefusalStore
 from shared.clock import Clock
 from shared.contracts import commands, events
@@ -22,6 +22,7 @@ from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.formats import FILE_SUFFIXES, MEDIA_TYPES, DownloadFormat
 from shared.vocabulary.names import Digest
+from shared.vocabulary.orders import OrderState
 from shared.x509.delivery import render
 
 OPEN_FOR_APPROVAL = frozenset({OrderState.WITNESSED, OrderState.RETURNED})

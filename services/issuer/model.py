@@ -1,13 +1,13 @@
 """The ledger: one entry for each request, from the witnessed denial or the accepted approval to the certificate."""
 
 from datetime import date
-from enum import StrEnum
 
 from shared.contracts.events import Evidence
 from shared.contracts.statement import JwsStatement
 from shared.messaging.aggregate import Aggregate
 from shared.messaging.messages import Outgoing
 from shared.vocabulary.findings import Finding
+from shared.vocabulary.model import Model
 from shared.vocabulary.names import (
     ApprovalGroupField,
     CertificateId,
@@ -17,26 +17,15 @@ from shared.vocabulary.names import (
     OrderId,
     RequestIdField,
 )
+from shared.vocabulary.orders import OrderState
 
 
-class OrderState(StrEnum):
-    """Where an entry of the ledger stands."""
+class Settlement(Model):
+    """What an operator wants done about an entry that is unclear; the CA is asked again before it is done."""
 
-    WITNESSED = "witnessed"
-    """Only a denial is known so far."""
-    RETURNED = "returned"
-    """The approval did not hold; another may come."""
-    ACCEPTED = "accepted"
-    """The evidence holds; to be ordered."""
-    INTENT = "intent"
-    """An order may have been placed, or may be under way."""
-    PENDING = "pending"
-    """The CA has the order and has not issued yet."""
-    ISSUED = "issued"
-    FAILED = "failed"
-    QUARANTINED = "quarantined"
-    UNCLEAR = "unclear"
-    """The CA knows several orders for one intent: an operator's to decide. Nothing is ordered again."""
+    by: IdentityField
+    adopt: OrderId | None
+    """The order at the CA that is this request's; none says that there is none, and that it is to be ordered."""
 
 
 class Order(Aggregate):
@@ -56,21 +45,39 @@ class Order(Aggregate):
     evidence: Evidence | None = None
     revision: DigestField | None = None
     verdict: DigestField | None = None
+    origin_ms: int = 0
+    """When the request began or its verdict was signed, whichever is earlier: from then on, there may be an order."""
+    accepted_at_ms: int = 0
     attempt: int = 0
+    """The number that goes into the alternative order id. It rises only past one whose orders at the CA have ended."""
+    tries: int = 0
+    """How often an order was sent, or was about to be."""
     alternative_order_id: MessageIdField | None = None
     expires_on: date | None = None
     """The last day that was asked for in the latest intent."""
     intended_at_ms: int = 0
+    searched_at_ms: int = 0
+    """When the CA was last asked what it has of this, and had nothing."""
     intent: str | None = None
     """The latest intent, signed: what was verified then, and by which policy."""
     order_id: OrderId | None = None
+    ca_status: str | None = None
+    """The CA's word for where its order stands, as it was last seen there."""
+    told_status: str | None = None
+    """The CA's word for it in its status feed, if that is what made us look."""
     certificate_id: CertificateId | None = None
     issuance: str | None = None
     findings: tuple[Finding, ...] = ()
+    """Why it stands where it stands."""
+    settlement: Settlement | None = None
+    waits: int = 0
+    """How often it was looked at in vain since something happened to it."""
     unpublished: tuple[Outgoing, ...] = ()
     """What follows from the latest step and is not yet known to be published."""
     due: int | None = None
     """When the scheduler looks at it next, POSIX milliseconds; none when there is nothing to do."""
+    due_then: int | None = None
+    """The same for the time when all is published: until then it is due at once."""
 
 
 class EvidenceRefusal(Aggregate):
@@ -79,3 +86,12 @@ class EvidenceRefusal(Aggregate):
     id: MessageIdField
     request_id: RequestIdField
     findings: tuple[Finding, ...]
+
+
+class FeedMark(Aggregate):
+    """How far the CA's status feed was read, by whichever copy of the issuer."""
+
+    seen_ms: int
+    """All changes up to then have been seen."""
+    due: int
+    """When it is to be read next, by any copy."""

@@ -3,97 +3,110 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import structlog
 
 from services.issuer import rules
+from services.issuer.books import Books, Pace, evidence_of, group_of
 from services.issuer.fit import FitChecks
-from services.issuer.model import Order, OrderState
+from services.issuer.following import Following
+from services.issuer.model import Order
 from services.issuer.ports import (
     CertificateAuthority,
+    NotNowError,
     OrderRefusedError,
-    OrderStore,
     OrderUncertainError,
     PlacedOrder,
 )
+from services.issuer.recovering import Adopt, AskPeople, LookAgain, OrderIt, Recovery, Step
+from services.issuer.searching import Found
 from shared.clock import Clock
 from shared.contracts import events
-from shared.contracts.events import Evidence
 from shared.contracts.statement import JwsStatement
-from shared.errors import RefusedError, UnavailableError
+from shared.errors import RefusedError
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
 from shared.evidence.steps import Issuance
 from shared.evidence.verification import VerifiedApproval
-from shared.messaging.messages import Outgoing, publish_event
 from shared.messaging.schedule import milliseconds
 from shared.observability.metrics import EvidenceMetrics
 from shared.vocabulary.findings import Finding, finding
-from shared.vocabulary.names import ApprovalGroupName
+from shared.vocabulary.names import MessageId
+from shared.vocabulary.orders import OrderState
 from shared.x509.certificate import parse_certificate
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Pace:
-    """The waiting times of ordering."""
-
-    lease: timedelta
-    lookup_lag: timedelta
-    """How long after an intent the CA's look-up may still miss its order."""
-    poll: timedelta
-    """How long an order waits that the CA has not issued yet, or that can't be placed now."""
-
-
-@dataclass(frozen=True)
 class Ordering:
     """Brings an entry of the ledger one step further."""
 
-    orders: OrderStore
+    books: Books
+    recovery: Recovery
+    following: Following
     ca: CertificateAuthority
     fit: FitChecks
-    publish: Callable[[Outgoing], Awaitable[None]]
     in_force: PolicyInForce
     key: SigningKey
     roots: Sequence[bytes]
     metrics: EvidenceMetrics
     clock: Clock
-    pace: Pace
+
+    @property
+    def pace(self) -> Pace:
+        """The waiting times."""
+        return self.books.pace
 
     async def advance(self, order: Order) -> None:
         """Do what this entry's state asks for.
 
         Raises:
             ConflictError: another copy was faster.
-            UnavailableError: the database, the broker or the CA is away.
+            UnavailableError: the database or the broker is away.
         """
         if order.unpublished:
-            await self._announce(order)
+            await self.books.announce(order)
             return
         match order.state:
             case OrderState.ACCEPTED:
-                await self._place(order)
+                await self._heeding(order, self._begin)
             case OrderState.INTENT:
-                await self._recover(order)
+                await self._heeding(await self.books.claim(order), self._recover)
             case OrderState.PENDING:
-                await self._follow(order)
+                await self._heeding(await self.books.claim(order), self._follow)
+            case OrderState.UNCLEAR if order.settlement is not None:
+                await self._heeding(await self.books.claim(order), self._settle_unclear)
             case _:
-                await self.orders.replace(order.model_copy(update={"due": None}))
+                await self.books.keep(order, due=None)
+
+    async def _heeding(self, order: Order, go_on: Callable[[Order], Awaitable[None]]) -> None:
+        """Go on with it as soon as the CA's rate limit allows; and if the CA can't do it now, say why it waits."""
+        try:
+            await self.ca.ready()
+            await go_on(order)
+        except NotNowError as not_now:
+            log.warning("work waits for the CA", request=order.id, reason=str(not_now))
+            await self.books.heed(order, not_now)
+
+    # --- to the CA ------------------------------------------------------------------------------------------------
+
+    async def _begin(self, order: Order) -> None:
+        """Order it; but first ask for what may have been ordered before this process began."""
+        wait = self.recovery.wait_before(order)
+        if wait is None:
+            await self._place(order)
+        elif wait:
+            text = "this began before the issuer was started: the CA is asked first whether it has an order of it"
+            await self.books.put_off(order, [finding("order.asked-first", text)], wait)
+        else:
+            await self._recover(order)
 
     async def _place(self, order: Order) -> None:
         """Verify once more, store the intent, then order."""
         policy = self.in_force.policy
-        if order.policy_serial > policy.serial:  # another copy has a newer policy: this one waits for it
-            await self._hold(order)
-            return
         approval = await self._verified(order)
         if approval is None:
-            return
-        denial = rules.overtaken_denial(order, approval, self.in_force.anchor, now=self.clock.now())
-        if denial is not None:
-            await self._return(order, (rules.denial_omitted(),), denial=denial)
             return
         resolved = approval.revision.revision.policy
         intermediate = policy.intermediates[resolved.signing_certificate].der
@@ -101,98 +114,106 @@ class Ordering:
         if self.in_force.policy is not policy:  # it has changed while the CA was asked
             await self._place(order)
         elif findings is None:
-            await self._hold(order)
+            text = "nobody can tell now whether product and intermediate go together"
+            await self.books.put_off(order, [finding("ca.fit-unknown", text)])
         elif findings:
             await self._return(order, tuple(findings))
         else:
-            await self._order(await self._intend(order, approval), approval)
+            attempt = max(order.attempt, 1)
+            tried = order.model_copy(update={"attempt": attempt, "tries": order.tries + 1})
+            await self._order(await self._intend(tried, approval, rules.id_of_attempt(order, attempt)), approval)
 
     async def _verified(self, order: Order) -> VerifiedApproval | None:
+        """The approval, if it holds now; else the entry is given back, or waits for the policy that others have."""
+        if order.policy_serial > self.in_force.policy.serial:
+            text = "this was accepted under a newer policy than this copy of the issuer has"
+            await self.books.put_off(order, [finding("order.policy-older", text)], self.pace.poll)
+            return None
+        now = self.clock.now()
         try:
-            return rules.verify_entry(order.id, _evidence(order), self.in_force, now=self.clock.now())
+            approval = rules.verify_entry(order.id, evidence_of(order), self.in_force, now=now)
         except RefusedError as refused:
             await self._return(order, refused.findings)
             return None
+        denial = rules.overtaken_denial(order, approval, self.in_force.anchor, now=now)
+        if denial is not None:
+            await self._return(order, (rules.denial_omitted(),), denial=denial)
+            return None
+        return approval
 
-    async def _intend(self, order: Order, approval: VerifiedApproval) -> Order:
-        """Claim the entry and store what is about to be sent, in one write."""
+    async def _intend(self, order: Order, approval: VerifiedApproval, alternative: MessageId) -> Order:
+        """Claim the entry and store what is about to be sent, or taken over, in one write."""
         now = self.clock.now()
-        attempt = order.attempt + 1
-        intent = rules.intent_of(order, approval, self.in_force.policy.digest, attempt=attempt)
-        return await self.orders.replace(
-            order.model_copy(
-                update={
-                    "state": OrderState.INTENT,
-                    "attempt": attempt,
-                    "alternative_order_id": intent.alternative_order_id,
-                    "intent": self.key.sign(intent.canonical(), Typ.INTENT, now),
-                    "expires_on": rules.last_day_of(approval, today=now.date()),
-                    "intended_at_ms": milliseconds(now.timestamp()),
-                    "due": milliseconds((now + self.pace.lease).timestamp()),
-                }
-            )
+        intent = rules.intent_of(order, approval, self.in_force.policy.digest, alternative_order_id=alternative)
+        return await self.books.keep(
+            order,
+            state=OrderState.INTENT,
+            alternative_order_id=alternative,
+            intent=self.key.sign(intent.canonical(), Typ.INTENT, now),
+            expires_on=rules.last_day_of(approval, today=now.date()),
+            intended_at_ms=milliseconds(now.timestamp()),
+            findings=(),
+            settlement=None,
+            due=self.books.later(self.pace.lease),
         )
 
     async def _order(self, order: Order, approval: VerifiedApproval) -> None:
         half = self.pace.lease / 2
-        if order.due is None or self._now_ms() >= order.due - milliseconds(half.total_seconds()):
+        if order.due is None or self.books.now_ms() >= order.due - milliseconds(half.total_seconds()):
             return  # the lease may end before the CA answers: whoever takes it over looks the order up first
         try:
             async with asyncio.timeout(half.total_seconds()):
                 placed = await self.ca.place(rules.order_request(order, approval))
         except OrderRefusedError as refused:
             await self._fail(order, refused.findings)
-        except (OrderUncertainError, TimeoutError):
-            await self._look_later(order)
-        except UnavailableError:
-            log.warning("the CA did not take the order", request=order.id)
-            await self._hold(order.model_copy(update={"state": OrderState.ACCEPTED}))
+        except OrderUncertainError as uncertain:
+            await self.books.look_later(order, uncertain.findings)
+        except TimeoutError:
+            text = "the CA has not answered, and may have taken the order: it is asked before it is ordered again"
+            await self.books.look_later(order, [finding("order.unanswered", text)])
+        except NotNowError as not_now:
+            log.warning("the CA did not take the order", request=order.id, reason=str(not_now))
+            await self.books.heed(order.model_copy(update={"state": OrderState.ACCEPTED}), not_now)
         else:
             await self._note(order, placed)
 
-    def _now_ms(self) -> int:
-        return milliseconds(self.clock.now().timestamp())
-
-    async def _look_later(self, order: Order) -> None:
-        later = self.clock.now() + self.pace.lookup_lag
-        await self.orders.replace(order.model_copy(update={"due": milliseconds(later.timestamp())}))
+    # --- after an end that is not known -----------------------------------------------------------------------------
 
     async def _recover(self, order: Order) -> None:
-        """An intent whose end is not known: ask the CA what it has before ever ordering again."""
-        if order.alternative_order_id is None:
-            raise ValueError("an intent has an alternative order id")
-        claimed = await self._claim(order)
-        found = await self.ca.look_up(order.alternative_order_id)
-        if len(found) > 1:
-            await self._unclear(claimed, found)
-        elif found:
-            await self._adopt(claimed, found[0])
-        elif self._lookup_is_reliable(order):
-            log.info("the CA has no such order; ordering again", request=order.id, attempt=order.attempt)
-            await self._place(claimed.model_copy(update={"state": OrderState.ACCEPTED}))
-        else:
-            await self._look_later(claimed)
+        await self._take(order, await self.recovery.step(order))
 
-    def _lookup_is_reliable(self, order: Order) -> bool:
-        """Whether an order placed with this intent would be visible by now.
+    async def _settle_unclear(self, order: Order) -> None:
+        await self._take(order, await self.recovery.settled(order))
 
-        It was begun within the first half of the lease and ended within another half.
-        """
-        visible_at = order.intended_at_ms + milliseconds((self.pace.lease + self.pace.lookup_lag).total_seconds())
-        return self._now_ms() >= visible_at
+    async def _take(self, order: Order, step: Step) -> None:
+        match step:
+            case Adopt(found):
+                await self._adopt(order, found)
+            case OrderIt(attempt):
+                log.info("the CA has no order of this; ordering it", request=order.id, attempt=attempt)
+                update = {"state": OrderState.ACCEPTED, "attempt": attempt, "searched_at_ms": self.books.now_ms()}
+                await self._place(order.model_copy(update=update))
+            case LookAgain():
+                await self.books.look_later(order, order.findings)
+            case AskPeople(findings):
+                log.error("an order is unclear", request=order.id, findings=[found.message for found in findings])
+                await self.books.keep(
+                    order, state=OrderState.UNCLEAR, findings=findings, settlement=None, waits=0, due=None
+                )
 
-    async def _claim(self, order: Order) -> Order:
-        due = milliseconds((self.clock.now() + self.pace.lease).timestamp())
-        return await self.orders.replace(order.model_copy(update={"due": due}))
-
-    async def _adopt(self, order: Order, found: PlacedOrder) -> None:
+    async def _adopt(self, order: Order, found: Found) -> None:
+        """Take over an order that the CA has; if this ledger does not know of it, verify as for a new one."""
         log.info("found the order at the CA", request=order.id, order=found.order_id)
-        await self._continue(order.model_copy(update={"order_id": found.order_id}))
+        if order.intent is None or order.alternative_order_id != found.alternative_order_id:
+            approval = await self._verified(order)
+            if approval is None:
+                return
+            order = await self._intend(order, approval, found.alternative_order_id)
+        await self._note(order, await self.ca.follow(found.order_id))
+
+    # --- what the CA has --------------------------------------------------------------------------------------------
 
     async def _follow(self, order: Order) -> None:
-        await self._continue(await self._claim(order))
-
-    async def _continue(self, order: Order) -> None:
         """Look how an order that the CA has is doing."""
         if order.order_id is None:
             raise ValueError("an order that is followed has the CA's number")
@@ -200,29 +221,13 @@ class Ordering:
 
     async def _note(self, order: Order, placed: PlacedOrder) -> None:
         """Store what the CA said, with what follows from it, and publish that."""
+        placed = await self.following.brought_on(placed)
         if placed.ended:
             await self._fail(order.model_copy(update={"order_id": placed.order_id}), placed.ended)
         elif placed.chain and placed.certificate_id is not None:
             await self._settle(order, placed)
         else:
-            await self._wait(order, placed)
-
-    async def _wait(self, order: Order, placed: PlacedOrder) -> None:
-        event = events.RequestOrdered(
-            request_id=order.id,
-            approval_group=_group(order),
-            order_id=placed.order_id,
-            message="the CA has the order and has not issued yet",
-        )
-        update: dict[str, object] = {
-            "state": OrderState.PENDING,
-            "order_id": placed.order_id,
-            "due": milliseconds((self.clock.now() + self.pace.poll).timestamp()),
-        }
-        if order.state is OrderState.PENDING:
-            await self.orders.replace(order.model_copy(update=update))
-        else:
-            await self._store_and_announce(order, update, event, role="ordered")
+            await self.following.wait(order, placed)
 
     async def _settle(self, order: Order, placed: PlacedOrder) -> None:
         """Compare what came back with what was approved; deliver it or hold it back."""
@@ -237,9 +242,9 @@ class Ordering:
         leaf = parse_certificate(placed.chain[0])
         facts = {
             "request_id": order.id,
-            "approval_group": _group(order),
+            "approval_group": group_of(order),
             "issuance": token,
-            "revision": _evidence(order).revisions[-1],
+            "revision": evidence_of(order).revisions[-1],
             "serial_number": leaf.serial_hex,
             "not_after": leaf.not_after,
         }
@@ -254,9 +259,8 @@ class Ordering:
             "certificate_id": placed.certificate_id,
             "issuance": token,
             "findings": tuple(findings),
-            "due": None,
         }
-        await self._store_and_announce(order, update, event, role="issued")
+        await self.books.tell(order, update, event, role="issued")
 
     def _judged(self, order: Order, issuance: Issuance) -> tuple[Issuance, list[Finding]]:
         """With the policy by which it was ordered; and why this certificate must not be delivered."""
@@ -286,9 +290,8 @@ class Ordering:
         )
 
     async def _fail(self, order: Order, findings: tuple[Finding, ...]) -> None:
-        event = events.RequestFailed(request_id=order.id, approval_group=_group(order), findings=findings)
-        update: dict[str, object] = {"state": OrderState.FAILED, "findings": findings, "due": None}
-        await self._store_and_announce(order, update, event, role="failed")
+        event = events.RequestFailed(request_id=order.id, approval_group=group_of(order), findings=findings)
+        await self.books.tell(order, {"state": OrderState.FAILED, "findings": findings}, event, role="failed")
 
     async def _return(self, order: Order, findings: tuple[Finding, ...], *, denial: JwsStatement | None = None) -> None:
         """The approval no longer holds, and nothing was ordered: the approvers must decide again."""
@@ -296,67 +299,10 @@ class Ordering:
             self.metrics.refused(found.code)
         event = events.RequestReturned(
             request_id=order.id,
-            approval_group=_group(order),
+            approval_group=group_of(order),
             verdict=order.verdict,
             findings=findings,
             denial=denial,
         )
-        update: dict[str, object] = {"findings": findings}
-        await self._store_and_announce(
-            rules.given_back(order, order.verdict), update, event, role=f"returned/{order.verdict}"
-        )
-
-    async def _unclear(self, order: Order, found: Sequence[PlacedOrder]) -> None:
-        numbers = ", ".join(str(placed.order_id) for placed in found)
-        log.error("several orders at the CA for one intent", request=order.id, orders=numbers)
-        findings = (finding("order.unclear", f"the CA has several orders for one intent: {numbers}"),)
-        update = {"state": OrderState.UNCLEAR, "findings": findings, "due": None}
-        await self.orders.replace(order.model_copy(update=update))
-
-    async def _hold(self, order: Order) -> None:
-        """Try again later; nothing was ordered."""
-        due = milliseconds((self.clock.now() + self.pace.poll).timestamp())
-        await self.orders.replace(order.model_copy(update={"due": due}))
-
-    async def _store_and_announce(
-        self, order: Order, update: dict[str, object], event: events.LifecycleEvent, *, role: str
-    ) -> None:
-        """Store the new state with the event that follows from it, then publish the event."""
-        outgoing = publish_event(
-            event,
-            origin=f"{order.id}/{order.verdict}",
-            sequence=order.sequence + 1,
-            policy_serial=self.in_force.policy.serial,
-            at=self.clock.now(),
-            role=role,
-        )
-        now_ms = milliseconds(self.clock.now().timestamp())
-        stored = await self.orders.replace(
-            order.model_copy(
-                update=update | {"sequence": order.sequence + 1, "unpublished": (outgoing,), "due": now_ms}
-            )
-        )
-        await self._announce(stored)
-
-    async def _announce(self, order: Order) -> None:
-        """Publish what is not known to be published, then note that it is."""
-        for outgoing in order.unpublished:
-            await self.publish(outgoing)
-        due = None
-        if order.state is OrderState.PENDING:
-            due = milliseconds((self.clock.now() + self.pace.poll).timestamp())
-        elif order.state is OrderState.ACCEPTED:  # accepted again before its return was known to be published
-            due = self._now_ms()
-        await self.orders.replace(order.model_copy(update={"unpublished": (), "due": due}))
-
-
-def _evidence(order: Order) -> Evidence:
-    if order.evidence is None:
-        raise ValueError("an accepted entry has its evidence")
-    return order.evidence
-
-
-def _group(order: Order) -> ApprovalGroupName:
-    if order.approval_group is None:
-        raise ValueError("an accepted entry has its approval group")
-    return order.approval_group
+        given_back = rules.given_back(order, order.verdict)
+        await self.books.tell(given_back, {"findings": findings}, event, role=f"returned/{order.verdict}")

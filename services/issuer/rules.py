@@ -1,10 +1,10 @@
 """The issuer's decisions: pure, no await, no clock, no I/O."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
-from services.issuer.model import Order, OrderState
-from services.issuer.ports import OrderRequest
+from services.issuer.model import Order
+from services.issuer.ports import OrderRequest, Sought
 from shared.contracts.events import Evidence, RequestApproved
 from shared.contracts.statement import JwsStatement
 from shared.errors import RefusedError
@@ -22,14 +22,16 @@ from shared.evidence.verification import (
     verify_approval,
     verify_decision,
 )
-from shared.identifiers import following_id
+from shared.identifiers import begun_ms, following_id
+from shared.messaging.schedule import milliseconds
 from shared.policy.fitness import last_day, purposes_of
 from shared.policy.resolution import resolve_again
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.model import digest_of
-from shared.vocabulary.names import Digest, IdentityName, RequestId
+from shared.vocabulary.names import Digest, IdentityName, MessageId, RequestId
+from shared.vocabulary.orders import OrderState
 from shared.vocabulary.permissions import Permission
 from shared.x509.certificate import verify_chain
 from shared.x509.profiles import NameKind
@@ -165,7 +167,7 @@ def denial_omitted() -> Finding:
 def given_back(order: Order, verdict: Digest | None) -> Order:
     """The entry after an approval was given back: its verdict never serves again."""
     voided = order.voided if verdict is None else tuple(dict.fromkeys((*order.voided, verdict)))
-    return order.model_copy(update={"state": OrderState.RETURNED, "voided": voided, "due": None})
+    return order.model_copy(update={"state": OrderState.RETURNED, "voided": voided, "due": None, "due_then": None})
 
 
 def check_witnessed(
@@ -206,14 +208,51 @@ def accepted_order(
             "evidence": event.evidence,
             "revision": approval.revision.digest,
             "verdict": approval.verdict_digest,
+            "origin_ms": min(begun_ms(revision.request_id), milliseconds(approval.verdict_signed_at.timestamp())),
+            "accepted_at_ms": now_ms,
+            "attempt": entry.attempt if entry.revision == approval.revision.digest else 0,
+            "findings": (),
+            "waits": 0,
             "due": now_ms,
+            "due_then": now_ms,
         }
     )
 
 
-def alternative_order_id(order: Order, attempt: int) -> str:
+def alternative_order_id(request_id: RequestId, revision: Digest, attempt: int) -> MessageId:
     """The id under which the CA can be asked for this attempt: derived from request, revision and attempt."""
-    return following_id(f"{order.id}/{order.revision}", f"order/{attempt}")
+    return following_id(f"{request_id}/{revision}", f"order/{attempt}")
+
+
+def id_of_attempt(order: Order, attempt: int) -> MessageId:
+    """The alternative order id of this attempt to order what the entry holds."""
+    if order.revision is None:
+        raise ValueError("an accepted entry has its revision")
+    return alternative_order_id(order.id, order.revision, attempt)
+
+
+def revisions_of(order: Order) -> tuple[Digest, ...]:
+    """The revisions of the request, the one to be ordered first: there may be an order of a former one."""
+    revisions = () if order.evidence is None else order.evidence.revisions
+    return tuple(dict.fromkeys(digest_of(payload_of(statement.jws)) for statement in reversed(revisions)))
+
+
+def sought(order: Order) -> Sought:
+    """By what the CA may know this entry's order; read from the ledger, and not verified: it is only asked with."""
+    if order.evidence is None:
+        raise ValueError("an accepted entry has its evidence")
+    revision = Revision.read(payload_of(order.evidence.revisions[-1].jws), code="evidence.revision-invalid")
+    return Sought(
+        alternative_order_id=order.alternative_order_id or id_of_attempt(order, 1),
+        csr=revision.csr,
+        common_name=common_name_of(revision),
+        since=datetime.fromtimestamp(order.origin_ms / 1000, UTC).date(),
+    )
+
+
+def common_name_of(revision: Revision) -> str:
+    """The name that an order is known by at the CA."""
+    return revision.subject.common_name or revision.names.dns[0]
 
 
 def last_day_of(approval: VerifiedApproval, *, today: date) -> date:
@@ -227,28 +266,30 @@ def order_request(order: Order, approval: VerifiedApproval) -> OrderRequest:
     revision = approval.revision.revision
     if order.alternative_order_id is None or order.expires_on is None:
         raise ValueError("an order needs a stored intent")
-    common_name = revision.subject.common_name or revision.names.dns[0]
     return OrderRequest(
         product=revision.policy.product,
         alternative_order_id=order.alternative_order_id,
         csr=revision.csr,
-        common_name=common_name,
+        common_name=common_name_of(revision),
         dns_names=revision.names.dns,
         signature_hash=revision.policy.signature_hash,
         organization_id=revision.policy.organization_id,
         ca_cert_id=revision.policy.ca_cert_id,
         extended_key_usage=purposes_of(revision.extensions),
         expires_on=order.expires_on,
+        container_id=revision.policy.container_id,
     )
 
 
-def intent_of(order: Order, approval: VerifiedApproval, policy_digest: Digest, *, attempt: int) -> Intent:
+def intent_of(
+    order: Order, approval: VerifiedApproval, policy_digest: Digest, *, alternative_order_id: MessageId
+) -> Intent:
     """What the issuer signs before it orders: this approval held under this policy."""
     return Intent(
         request_id=order.id,
         revision=approval.revision.digest,
         verdict=approval.verdict_digest,
-        alternative_order_id=alternative_order_id(order, attempt),
+        alternative_order_id=alternative_order_id,
         policy_digest=policy_digest,
     )
 

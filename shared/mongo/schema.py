@@ -31,7 +31,12 @@ def _due_in(collection: str) -> tuple[Index, ...]:
 INDEXES: Mapping[Duty, tuple[Index, ...]] = {
     Duty.INTAKE: (Index("requests", ("listed_for", "_id")),),
     Duty.APPROVAL: (Index("cases", ("open_for", "_id")),),
-    Duty.ISSUER: (*_due_in("orders"), Index("refusals", ("request_id",))),
+    Duty.ISSUER: (
+        *_due_in("orders"),
+        Index("orders", ("order_id",)),
+        Index("orders", ("state", "approval_group")),
+        Index("refusals", ("request_id",)),
+    ),
     Duty.REVOKER: _due_in("certificates"),
 }
 

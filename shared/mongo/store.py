@@ -85,6 +85,14 @@ class MongoStore(Generic[AggregateT]):
             found = [self._readable(document) async for document in cursor]
         return [aggregate for aggregate in found if aggregate is not None]
 
+    async def grouped(
+        self, condition: Mapping[str, Any], *, by: str, **sums: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """For each value of the field `by` among what fulfils the condition: that value as `_id`, and these sums."""
+        with translated():
+            stages = [{"$match": dict(condition)}, {"$group": {"_id": f"${by}", **sums}}]
+            return [document async for document in self._collection.aggregate(stages)]
+
     def _readable(self, document: dict[str, Any]) -> AggregateT | None:
         """The aggregate, or nothing: one document that can't be read must not hold up all the others."""
         try:

@@ -1,6 +1,6 @@
 """Prometheus metrics of a process, named and with units by its conventions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.gc_collector import GCCollector
@@ -131,6 +131,37 @@ class CaMetrics:
     def count(self, endpoint: str, result: str) -> None:
         """A call was answered, or not."""
         self._calls.labels(endpoint, result).inc()
+
+
+class OrderMetrics:
+    """What waits in the issuer's ledger, and how much of the CA's rate limit is used: the same in all its copies."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._waiting = Gauge(
+            "ra_orders_waiting", "Orders that are not at their end, by their state.", ["state"], registry=registry
+        )
+        self._oldest = Gauge(
+            "ra_orders_oldest_seconds",
+            "How long ago the oldest of them was accepted, by its state; 0 if there is none.",
+            ["state"],
+            registry=registry,
+        )
+        self._quota = Gauge(
+            "ra_ca_quota_used_ratio",
+            "Which part of the CA's rate limit is used, by the seconds of its window; 1 while the CA wants no call.",
+            ["window"],
+            registry=registry,
+        )
+
+    def waiting(self, state: str, count: int, *, oldest_seconds: float) -> None:
+        """So many wait in this state, the oldest for so long."""
+        self._waiting.labels(state).set(count)
+        self._oldest.labels(state).set(oldest_seconds)
+
+    def quota(self, used: Mapping[float, float]) -> None:
+        """Such a part of each window is used, by its length in seconds."""
+        for seconds, part in used.items():
+            self._quota.labels(f"{seconds:g}").set(part)
 
 
 class EvidenceMetrics:

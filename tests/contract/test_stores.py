@@ -14,8 +14,9 @@ from services.intake.adapters.keys import MongoKeys
 from services.intake.adapters.requests import MongoRequests
 from services.intake.model import KnownKey, RequestRecord
 from services.issuer.adapters.accounts import MongoAccounts
-from services.issuer.adapters.orders import MongoOrders, MongoRefusals
-from services.issuer.model import EvidenceRefusal, Order
+from services.issuer.adapters.orders import MongoFeedMarks, MongoOrders, MongoRefusals
+from services.issuer.model import EvidenceRefusal, FeedMark, Order
+from services.issuer.ports import Backlog
 from services.revoker.adapters.certificates import MongoCertificates
 from services.revoker.model import Certificate
 from shared.config import DatabaseSettings
@@ -28,11 +29,13 @@ from shared.messaging.messages import Outcome
 from shared.mongo.database import Database
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import digest_of
-from shared.vocabulary.names import ApprovalGroupName, IdentityName, MessageId, RequestId
+from shared.vocabulary.names import ApprovalGroupName, IdentityName, MessageId, OrderId, RequestId
+from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from tests.fakes.samples import OUTGOING, STRANGE, sample_aggregates
 from tests.fakes.stores import (
     MemoryCases,
     MemoryCertificates,
+    MemoryFeedMarks,
     MemoryKeys,
     MemoryOrders,
     MemoryRefusals,
@@ -46,6 +49,7 @@ OWNERS: dict[type[Aggregate], Duty] = {
     Case: Duty.APPROVAL,
     Order: Duty.ISSUER,
     EvidenceRefusal: Duty.ISSUER,
+    FeedMark: Duty.ISSUER,
     Account: Duty.ISSUER,
     Certificate: Duty.REVOKER,
 }
@@ -55,6 +59,7 @@ IN_MEMORY: dict[type[Aggregate], Callable[[], Any]] = {
     Case: MemoryCases,
     Order: MemoryOrders,
     EvidenceRefusal: MemoryRefusals,
+    FeedMark: MemoryFeedMarks,
     Account: MemoryAccounts,
     Certificate: MemoryCertificates,
 }
@@ -64,6 +69,7 @@ IN_MONGO: dict[type[Aggregate], Callable[[Database], Any]] = {
     Case: MongoCases,
     Order: MongoOrders,
     EvidenceRefusal: MongoRefusals,
+    FeedMark: MongoFeedMarks,
     Account: MongoAccounts,
     Certificate: MongoCertificates,
 }
@@ -307,3 +313,33 @@ async def test_what_is_due_is_found_in_turn_from_each_group_that_has_some(
     assert sorted(found) in ([0, 1, 2, 3, 20, 21], [0, 1, 2, 20, 21])
     assert {*found[:2]} == {0, 20}
     assert {*found[2:4]} == {1, 21}
+
+
+async def test_entries_are_found_by_the_orders_as_which_they_wait_at_the_ca(stores: Stores) -> None:
+    store = stores(Order)
+    for number, state in enumerate((OrderState.PENDING, OrderState.ISSUED, OrderState.PENDING, OrderState.PENDING)):
+        await store.insert(sample(Order, number, order_id=OrderId(100 + number), state=state))
+    found = await ids_of(store.pending([OrderId(100), OrderId(101), OrderId(102), OrderId(7)]))
+    assert sorted(found) == [0, 2]
+
+
+async def test_entries_are_listed_by_group_and_state_page_by_page(stores: Stores) -> None:
+    store = stores(Order)
+    unclear, failed = OrderState.UNCLEAR, OrderState.FAILED
+    for number, group, state in ((4, WEB, unclear), (2, MAIL, failed), (1, WEB, failed), (3, None, unclear)):
+        await store.insert(sample(Order, number, approval_group=group, state=state))
+    assert await ids_of(store.listed([WEB, MAIL], [unclear, failed], after=None, limit=50)) == [1, 2, 4]
+    assert await ids_of(store.listed([WEB, MAIL], [unclear, failed], after=request_id(1), limit=1)) == [2]
+    assert await ids_of(store.listed([WEB], [failed], after=None, limit=50)) == [1]
+    assert await ids_of(store.listed([], [failed], after=None, limit=50)) == []
+
+
+async def test_what_waits_is_counted_by_state_with_the_time_of_the_oldest(stores: Stores) -> None:
+    store = stores(Order)
+    assert await store.backlog() == {}
+    for number, state in enumerate([*OPEN_ORDERS, OrderState.PENDING, OrderState.ISSUED]):
+        await store.insert(sample(Order, number, state=state, accepted_at_ms=1000 - number))
+    found = await store.backlog()
+    assert set(found) == set(OPEN_ORDERS)
+    assert found[OrderState.PENDING] == Backlog(2, 996)
+    assert found[OrderState.UNCLEAR] == Backlog(1, 997)

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from services.issuer.ports import OrderRefusedError, OrderRequest, OrderUncertainError, PlacedOrder
+from services.issuer.ports import (
+    ID_TAKEN,
+    KnownOrder,
+    NotNowError,
+    OrderChange,
+    OrderRefusedError,
+    OrderRequest,
+    OrderUncertainError,
+    PlacedOrder,
+    Sought,
+)
 from services.revoker.ports import RevocationRefusedError
 from shared.errors import UnavailableError
 from shared.vocabulary.findings import Finding, finding
@@ -14,6 +24,9 @@ from tests.fakes.faults import Steps
 from tests.world import FixedClock, end_of, shared_ca
 
 REFUSAL = finding("ca.refused", "the CA said: no")
+SILENCE = finding("ca.timeout", "the CA gave no answer")
+AWAY = finding("ca.unreachable", "the test took it away")
+MAY_NOT = finding("ca.approver-refused", "the API key may not approve this")
 
 
 @dataclass
@@ -25,14 +38,26 @@ class TakenOrder:
     placed_at: datetime
     chain: tuple[bytes, ...] = ()
     ended: tuple[Finding, ...] = ()
+    changed_at: datetime | None = None
+    approval: int | None = None
+    """The CA's own request that waits for somebody to approve it."""
 
     @property
     def certificate_id(self) -> CertificateId:
         return CertificateId(self.order_id + 1000)
 
+    @property
+    def status(self) -> str:
+        if self.ended:
+            return "rejected"
+        return "issued" if self.chain else "pending" if self.approval is None else "needs_approval"
+
     def shown(self) -> PlacedOrder:
         certificate_id = self.certificate_id if self.chain else None
-        return PlacedOrder(self.order_id, certificate_id, self.chain, self.ended)
+        approvals = () if self.approval is None else (self.approval,)
+        return PlacedOrder(
+            self.order_id, certificate_id, self.chain, self.ended, status=self.status, approvals=approvals
+        )
 
 
 @dataclass
@@ -43,13 +68,22 @@ class FakeCa:
     orders: list[TakenOrder] = field(default_factory=list)
     steps: Steps = field(default_factory=Steps)
     look_ups: int = 0
+    looks: int = 0
     slow: timedelta = timedelta(0)
     away: bool = False
     refuses: bool = False
+    mends: Finding | None = None
+    """Why it does not take orders until an operator has mended it."""
     silent: bool = False
     """It takes the order and the answer is lost."""
     deaf: bool = False
     """The order is lost, and nobody can tell."""
+    forgets_ids: bool = False
+    """It does not keep the alternative ids."""
+    id_taken: bool = False
+    """It says that it has an order under this id already."""
+    wants_approval: bool = False
+    may_approve: bool = True
     lag: timedelta = timedelta(0)
     takes: timedelta = timedelta(0)
     """How long placing an order lasts."""
@@ -58,37 +92,71 @@ class FakeCa:
     common_name: str | None = None
     """What it puts into certificates instead of what was ordered."""
 
+    async def ready(self) -> None:
+        """Its rate limit is never used up."""
+
     async def place(self, order: OrderRequest) -> PlacedOrder:
         self.steps.step("before ordering")
         self._reach()
         self.clock.advance(self.takes)
         if self.refuses:
             raise OrderRefusedError(REFUSAL)
+        if self.mends is not None:
+            raise NotNowError([self.mends], passes=False)
+        if self.id_taken:
+            raise OrderUncertainError(finding(ID_TAKEN, "the CA says that it has one"))
         if self.deaf:
-            raise OrderUncertainError("no answer")
+            raise OrderUncertainError(SILENCE)
         taken = TakenOrder(order, OrderId(len(self.orders) + 1), self.clock.now())
+        taken.approval = 70 + taken.order_id if self.wants_approval else None
         self.orders.append(taken)
         self._go_on()
         self.steps.step("after ordering")
         if self.silent:
-            raise OrderUncertainError("no answer")
+            raise OrderUncertainError(SILENCE)
         return taken.shown()
 
-    async def look_up(self, alternative_order_id: str) -> Sequence[PlacedOrder]:
+    async def look_up(self, alternative_order_id: str) -> Sequence[KnownOrder]:
         self._reach()
         self.look_ups += 1
         self._go_on()
-        now = self.clock.now()
         return [
-            PlacedOrder(taken.order_id, taken.certificate_id if taken.chain else None)
-            for taken in self.orders
-            if taken.request.alternative_order_id == alternative_order_id and taken.placed_at + self.lag <= now
+            KnownOrder(taken.order_id, ended=bool(taken.ended))
+            for taken in self._visible()
+            if not self.forgets_ids and taken.request.alternative_order_id == alternative_order_id
         ]
+
+    async def look_alikes(self, sought: Sought) -> Sequence[KnownOrder]:
+        self._reach()
+        return [
+            KnownOrder(taken.order_id, ended=bool(taken.ended), ours=not self.forgets_ids)
+            for taken in self._visible()
+            if self._resembles(taken, sought)
+        ]
+
+    async def resembles(self, order_id: OrderId, sought: Sought) -> bool:
+        self._reach()
+        return any(taken.order_id == order_id and self._resembles(taken, sought) for taken in self.orders)
 
     async def follow(self, order_id: OrderId) -> PlacedOrder:
         self._reach()
+        self.looks += 1
         self._go_on()
         return next(taken for taken in self.orders if taken.order_id == order_id).shown()
+
+    async def approve(self, approval: int) -> None:
+        self._reach()
+        if not self.may_approve:
+            raise NotNowError([MAY_NOT], passes=False)
+        for taken in self.orders:
+            if taken.approval == approval:
+                taken.approval = None
+
+    async def changes(self, since: datetime, now: datetime) -> Sequence[OrderChange]:
+        self._reach()
+        self._go_on()
+        changed = [taken for taken in self.orders if taken.changed_at and since <= taken.changed_at <= now]
+        return [OrderChange(taken.order_id, taken.status) for taken in changed]
 
     async def check_fit(self, product: str, ca_cert_id: str, intermediate: bytes) -> list[Finding]:
         assert product, ca_cert_id
@@ -98,10 +166,23 @@ class FakeCa:
             raise UnavailableError("the CA", "the test took it away")
         return list(self.unfit)
 
+    def end(self, taken: TakenOrder, *reasons: Finding) -> None:
+        taken.ended, taken.changed_at = reasons, self.clock.now()
+
+    def _visible(self) -> list[TakenOrder]:
+        return [taken for taken in self.orders if taken.placed_at + self.lag <= self.clock.now()]
+
+    def _resembles(self, taken: TakenOrder, sought: Sought) -> bool:
+        if self.forgets_ids:
+            return taken.request.csr == sought.csr and taken.request.common_name == sought.common_name
+        return taken.request.alternative_order_id == sought.alternative_order_id
+
     def _go_on(self) -> None:
         for taken in self.orders:
-            if not taken.chain and not taken.ended and taken.placed_at + self.slow <= self.clock.now():
+            due = taken.placed_at + self.slow
+            if not taken.chain and not taken.ended and taken.approval is None and due <= self.clock.now():
                 self.issue(taken)
+                taken.changed_at = due
 
     def issue(self, taken: TakenOrder) -> None:
         ca, ordered = shared_ca(), taken.request
@@ -116,7 +197,7 @@ class FakeCa:
 
     def _reach(self) -> None:
         if self.away:
-            raise UnavailableError("the CA", "the test took it away")
+            raise NotNowError([AWAY])
 
 
 @dataclass

@@ -11,9 +11,13 @@ from prometheus_client import CollectorRegistry
 from services.approval import handlers as approval
 from services.intake import handlers as intake
 from services.issuer import handlers as issuer
+from services.issuer.books import Books, Pace
+from services.issuer.feed import StatusFeed
 from services.issuer.fit import FitChecks
+from services.issuer.following import Following
 from services.issuer.model import Order
-from services.issuer.ordering import Ordering, Pace
+from services.issuer.ordering import Ordering
+from services.issuer.recovering import Recovery
 from services.revoker import handlers as revoker
 from services.revoker.model import Certificate
 from services.revoker.revoking import Revoking
@@ -42,6 +46,7 @@ from shared.observability.metrics import EvidenceMetrics, MessageMetrics
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import Model
 from shared.vocabulary.names import MessageId
+from shared.vocabulary.orders import OrderState
 from tests import world
 from tests.fakes.authority import FakeCa, FakeRevocations
 from tests.fakes.broker import MemoryPublisher
@@ -51,6 +56,7 @@ from tests.fakes.published import MemoryPublishedKeys
 from tests.fakes.stores import (
     MemoryCases,
     MemoryCertificates,
+    MemoryFeedMarks,
     MemoryKeys,
     MemoryOrders,
     MemoryRefusals,
@@ -61,6 +67,7 @@ from tests.world import FixedClock, shared_ca, signing_key
 LEASE = timedelta(seconds=60)
 LAG = timedelta(seconds=30)
 POLL = timedelta(seconds=30)
+PACE = Pace(lease=LEASE, lookup_lag=LAG, poll=POLL)
 
 AggregateT = TypeVar("AggregateT", bound=Aggregate)
 
@@ -245,27 +252,35 @@ class Issuer(InProcess):
 
     def __init__(self, policy_text: str | None = None, *, steps: Steps | None = None) -> None:
         steps = steps or Steps()
-        self.orders, self.refusals = MemoryOrders(), MemoryRefusals()
+        self.orders, self.refusals, self.marks = MemoryOrders(), MemoryRefusals(), MemoryFeedMarks()
         self.orders.steps = steps
         self.offered: list[Order] = []
         super().__init__(Duty.ISSUER, policy_text, steps=steps)
         self.ca = FakeCa(self.clock, steps=steps)
         self.ordering = self.new_copy()
 
-    def new_copy(self) -> Ordering:
-        """Another process of the same duty."""
+    def new_copy(self, pace: Pace = PACE) -> Ordering:
+        """Another process of the same duty, which begins now."""
+        books = Books(self.orders, self.publisher.publish, self.in_force, self.clock, pace)
         return Ordering(
-            orders=self.orders,
+            books=books,
+            recovery=Recovery(self.ca, self.clock, pace, begun=self.clock.now()),
+            following=Following(books, self.ca, on_pending=lambda: None),
             ca=self.ca,
             fit=FitChecks(self.ca, self.clock),
-            publish=self.publisher.publish,
             in_force=self.in_force,
             key=self.key,
             roots=[shared_ca().root],
             metrics=self.evidence,
             clock=self.clock,
-            pace=Pace(lease=LEASE, lookup_lag=LAG, poll=POLL),
         )
+
+    async def read_feed(self) -> None:
+        """A round of the status feed, if anything waits at the CA."""
+        pending = (await self.orders.backlog()).get(OrderState.PENDING)
+        if pending is not None:
+            feed = StatusFeed(self.orders, self.marks, self.ca, self.offered.append, self.clock, PACE.poll)
+            await feed.read(pending.oldest_ms)
 
     def routes(self) -> Routes:
         orders, in_force, clock = self.orders, self.in_force, self.clock

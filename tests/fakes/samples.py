@@ -5,7 +5,7 @@ from functools import cache
 
 from services.approval.model import Case
 from services.intake.model import Happening, KnownKey, RequestRecord
-from services.issuer.model import EvidenceRefusal, Order, OrderState
+from services.issuer.model import EvidenceRefusal, FeedMark, Order, Settlement
 from services.revoker.model import Certificate, CertificateState
 from shared.contracts import commands, events, replies
 from shared.contracts.catalogue import COMMANDS
@@ -30,6 +30,7 @@ from shared.vocabulary.names import (
     RequestId,
     SigningCertificateName,
 )
+from shared.vocabulary.orders import OrderState
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
 from tests import world
@@ -261,17 +262,26 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "evidence": whole,
             "revision": DIGEST,
             "verdict": DIGEST,
+            "origin_ms": 1_799_999_000_000,
+            "accepted_at_ms": 1_799_999_999_999,
             "attempt": 2,
+            "tries": 3,
             "alternative_order_id": MESSAGE,
             "expires_on": date(2027, 2, 28),
             "intended_at_ms": 1_800_000_000_123,
+            "searched_at_ms": 1_800_000_000_122,
             "intent": whole.issuance,
             "order_id": OrderId(2**40),
+            "ca_status": "pending",
+            "told_status": "issued",
             "certificate_id": CertificateId(2**41),
             "issuance": whole.issuance,
             "findings": (WARNING,),
+            "settlement": Settlement(by=BEN, adopt=OrderId(7)),
+            "waits": 4,
             "unpublished": (OUTGOING,),
             "due": 1_800_000_000_456,
+            "due_then": 1_800_000_000_457,
         }
     )
     certificate = Certificate.model_validate(
@@ -310,4 +320,5 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "refusals": 3,
         }
     )
-    return {type(each): each for each in (record, known, case, order, certificate, refusal, account)}
+    mark = FeedMark.model_validate({**kept, "id": "status-changes", "seen_ms": 1_800_000_000_123, "due": 5})
+    return {type(each): each for each in (record, known, case, order, certificate, refusal, account, mark)}

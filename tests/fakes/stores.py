@@ -1,17 +1,19 @@
 """Aggregates in memory: the same contract as MongoDB's, shown by tests/contract."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 from services.approval.model import Case
 from services.intake.model import KnownKey, RequestRecord
-from services.issuer.model import EvidenceRefusal, Order
+from services.issuer.model import EvidenceRefusal, FeedMark, Order
+from services.issuer.ports import Backlog
 from services.revoker.model import Certificate
 from shared.errors import ConflictError, UnavailableError
 from shared.messaging.aggregate import Aggregate
 from shared.messaging.schedule import in_turn
-from shared.vocabulary.names import ApprovalGroupName, IdentityName, RequestId
+from shared.vocabulary.names import ApprovalGroupName, IdentityName, OrderId, RequestId
+from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from tests.fakes.faults import Steps
 
 AggregateT = TypeVar("AggregateT", bound=Aggregate)
@@ -110,6 +112,35 @@ class MemoryOrders(MemoryStore[Order]):
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Order]:
         self._reach()
         return _due(self.all(), now_ms, limit)
+
+    async def pending(self, order_ids: Sequence[OrderId]) -> Sequence[Order]:
+        self._reach()
+        return [order for order in self.all() if order.order_id in order_ids and order.state is OrderState.PENDING]
+
+    async def listed(
+        self,
+        groups: Sequence[ApprovalGroupName],
+        states: Sequence[OrderState],
+        *,
+        after: RequestId | None,
+        limit: int,
+    ) -> Sequence[Order]:
+        self._reach()
+        found = [order for order in self.all() if order.approval_group in groups and order.state in states]
+        return [order for order in found if after is None or order.id > after][:limit]
+
+    async def backlog(self) -> Mapping[OrderState, Backlog]:
+        self._reach()
+        accepted: dict[OrderState, list[int]] = {}
+        for order in self.all():
+            if order.state in OPEN_ORDERS:
+                accepted.setdefault(order.state, []).append(order.accepted_at_ms)
+        return {state: Backlog(len(times), min(times)) for state, times in accepted.items()}
+
+
+class MemoryFeedMarks(MemoryStore[FeedMark]):
+    def __init__(self) -> None:
+        super().__init__(FeedMark)
 
 
 class MemoryRefusals(MemoryStore[EvidenceRefusal]):

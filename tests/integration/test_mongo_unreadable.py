@@ -1,7 +1,8 @@
 """A document that cannot be read does not hold up the others."""
 
 from services.issuer.adapters.orders import MongoOrders
-from services.issuer.model import Order, OrderState
+from services.issuer.model import Order
+from shared.vocabulary.orders import OrderState
 from shared.config import DatabaseSettings
 from shared.identifiers import new_request_id
 from shared.mongo.database import Database

@@ -92,6 +92,7 @@ async def wired(duty: Duty, folder: Path) -> Work:
         roots_file=roots,
         timeout_seconds=30.0,
         lookup_lag_seconds=30.0,
+        safety_look_seconds=86_400.0,
         poll_seconds=30.0,
         concurrency=2,
         rate_windows=None,

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from services.issuer.model import OrderState
 from shared.contracts import commands
 from shared.contracts.events import Evidence
 from shared.contracts.statement import JwsStatement
@@ -15,6 +14,7 @@ from shared.evidence.steps import DecisionKind
 from shared.identifiers import new_request_id
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import MessageId
+from shared.vocabulary.orders import OrderState
 from tests import world
 from tests.fakes.duties import Issuer, data_of, event, lifecycle
 from tests.fakes.ledger import Accepted, accept

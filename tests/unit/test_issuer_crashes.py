@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from services.issuer.model import OrderState
 from shared.messaging.runtime import Settlement
 from shared.vocabulary.findings import finding
+from shared.vocabulary.orders import OrderState
 from tests import world
 from tests.fakes.duties import LAG, LEASE, Issuer, lifecycle
 from tests.fakes.faults import CrashError, Steps

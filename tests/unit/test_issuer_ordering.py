@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.issuer.model import Order, OrderState
+from services.issuer.model import Order
 from services.issuer.ports import OrderRequest, PlacedOrder
 from services.issuer.rules import signed_chain
 from shared.errors import ConflictError, UnavailableError
@@ -19,9 +19,10 @@ from shared.evidence.verification import read_issuance, verify_approval, verify_
 from shared.identifiers import new_request_id
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import OrderId
+from shared.vocabulary.orders import OrderState
 from tests import world
 from tests.fakes.authority import REFUSAL, TakenOrder
-from tests.fakes.duties import LAG, LEASE, Issuer, data_of, lifecycle
+from tests.fakes.duties import LAG, LEASE, PACE, Issuer, data_of, lifecycle
 from tests.fakes.ledger import Accepted, accept
 from tests.world import NOW, signing_key
 
@@ -102,7 +103,8 @@ async def test_an_order_that_was_lost_on_its_way_is_placed_again_once_the_look_u
     await case.issuer.work_off()
     assert len(ca.orders) == 1
     assert ca.orders[0].placed_at >= NOW + LEASE + LAG
-    assert (await case.stored()).attempt == 2
+    order = await case.stored()
+    assert (order.attempt, order.tries) == (1, 2), "the same id both times, so that one look-up finds both"
     assert case.happened() == ["ra.certificate.issued.v1"]
 
 
@@ -357,8 +359,7 @@ async def test_an_order_that_the_ca_never_answers_ends_with_half_the_lease() -> 
         await asyncio.Event().wait()
         raise AssertionError
 
-    short = replace(case.issuer.ordering.pace, lease=timedelta(milliseconds=2))
-    ordering = replace(case.issuer.new_copy(), pace=short)
+    ordering = case.issuer.new_copy(replace(PACE, lease=timedelta(milliseconds=2)))
     case.issuer.ca.place = hang  # type: ignore[assignment,method-assign]  # an order that takes for ever
     await ordering.advance(await case.stored())
     assert (await case.stored()).state is OrderState.INTENT

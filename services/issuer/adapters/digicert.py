@@ -1,25 +1,46 @@
 """DigiCert behind the issuer's port."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from datetime import datetime
 from typing import Literal, TypeVar, cast
 
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from services.issuer.ports import OrderRefusedError, OrderRequest, OrderUncertainError, PlacedOrder
+from services.issuer.ports import (
+    ID_TAKEN,
+    KnownOrder,
+    NotNowError,
+    OrderChange,
+    OrderRefusedError,
+    OrderRequest,
+    OrderUncertainError,
+    PlacedOrder,
+    Sought,
+)
+from shared.digicert import models
 from shared.digicert.client import DigiCertClient
+from shared.digicert.diagnosis import Concern, diagnose
 from shared.digicert.errors import CaCredentialError, CaRefusedError, CaUnavailableError
-from shared.digicert.models import OrderBody, OrderInfo
+from shared.digicert.models import OrderBody, OrderInfo, OrderStatus, RequestStatus
 from shared.errors import UnavailableError
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import OrderId
+
+log = structlog.get_logger()
 
 AnswerT = TypeVar("AnswerT")
 
 ENDED = frozenset({"rejected", "revoked", "canceled", "expired", "denied"})
 """Statuses of an order from which no certificate comes any more."""
-ISSUED = "issued"
+OPEN = frozenset({"pending", "submitted"})
+"""Statuses of one of DigiCert's own requests that waits for somebody to approve it."""
+MAY_NOT_SKIP = frozenset({"invalid_value:skip_approval", "access_denied|missing_permission"})
+"""With what an order that skips approval may be refused to a key that may order and may not skip."""
+TAKEN = "invalid_value:alternative_order_id"
+COMMENT = "Approved by a quorum of the Registration Authority."
 
 
 class DigiCertAuthority:
@@ -27,6 +48,11 @@ class DigiCertAuthority:
 
     def __init__(self, client: DigiCertClient) -> None:
         self._client = client
+        self._skips_approval = True
+
+    async def ready(self) -> None:
+        """Return when the API key's rate limit lets a call go."""
+        await self._answer(self._client.ready("order"))
 
     async def place(self, order: OrderRequest) -> PlacedOrder:
         """Place an order; DigiCert takes the names from the body, not from the CSR."""
@@ -40,34 +66,74 @@ class DigiCertAuthority:
             ca_cert_id=order.ca_cert_id,
             profile_option=_profile_option(order.extended_key_usage),
             expires_on=order.expires_on,
+            container_id=order.container_id,
         )
         try:
-            placed = await self._client.place_order(order.product, body)
+            placed = await self._place(order.product, body)
         except CaUnavailableError as error:
             if error.maybe_done:
-                raise OrderUncertainError(str(error)) from error
-            raise
-        except CaCredentialError as error:
-            raise UnavailableError("the CA", str(error)) from error
+                raise OrderUncertainError(*_findings(error)) from error
+            raise _not_now(error) from error
         except CaRefusedError as error:
-            raise OrderRefusedError(*_refusal(error)) from error
-        return PlacedOrder(placed.order_id, placed.certificate_id, placed.chain)
+            raise _refusal(error) from error
+        approvals = () if placed.certificate_id is not None else _open(placed.requests)
+        status = OrderStatus.NEEDS_APPROVAL if approvals else OrderStatus.PENDING
+        return PlacedOrder(placed.order_id, placed.certificate_id, placed.chain, status=status, approvals=approvals)
 
-    async def look_up(self, alternative_order_id: str) -> Sequence[PlacedOrder]:
+    async def look_up(self, alternative_order_id: str) -> Sequence[KnownOrder]:
         """The orders that DigiCert has under this id of ours."""
-        found = await self._asked(self._client.orders_by_alternative_id(alternative_order_id))
-        return [PlacedOrder(each.order_id, each.certificate_id) for each in found]
+        found = await self._answer(self._client.orders_by_alternative_id(alternative_order_id))
+        return [KnownOrder(each.order_id, ended=each.status in ENDED) for each in found]
+
+    async def look_alikes(self, sought: Sought) -> Sequence[KnownOrder]:
+        """What the list of orders has of this name: it is documented nowhere that every product keeps our id."""
+        found = await self._answer(
+            self._client.orders_with(
+                sought.alternative_order_id,
+                common_name=sought.common_name,
+                csr=_pem(sought.csr),
+                created_from=sought.since,
+            )
+        )
+        return [
+            KnownOrder(each.order_id, ended=each.status in ENDED, ours=bool(each.alternative_order_id))
+            for each in found
+            if each.alternative_order_id in {None, "", sought.alternative_order_id}
+        ]
+
+    async def resembles(self, order_id: OrderId, sought: Sought) -> bool:
+        """Look at the order's own page."""
+        try:
+            info = await self._client.order(order_id)
+        except CaRefusedError as error:
+            if "not_found|order" in error.codes:
+                return False
+            raise _not_now(error) from error
+        except CaUnavailableError as error:
+            raise _not_now(error) from error
+        if info.alternative_order_id:
+            return info.alternative_order_id == sought.alternative_order_id
+        return (info.certificate.csr or "").split() == _pem(sought.csr).split()
 
     async def follow(self, order_id: OrderId) -> PlacedOrder:
-        """The order as it is now, with its chain if it is issued."""
-        info = await self._asked(self._client.order(order_id))
+        """The order as it is now, with its chain once that can be downloaded."""
+        info = await self._answer(self._client.order(order_id))
         certificate_id = info.certificate.certificate_id
         if info.status in ENDED:
-            return PlacedOrder(order_id, ended=(_ended(info),))
-        if info.status != ISSUED or certificate_id is None:
-            return PlacedOrder(order_id, certificate_id)
-        chain = await self._asked(self._client.chain(certificate_id))
-        return PlacedOrder(order_id, certificate_id, chain)
+            return PlacedOrder(order_id, ended=(_ended(info),), status=info.status)
+        if certificate_id is None or not _is_issued(info):
+            return PlacedOrder(order_id, status=info.status, approvals=_open(info.requests))
+        chain = await self._answer(self._client.chain_if_there(certificate_id))
+        return PlacedOrder(order_id, certificate_id, chain or (), status=info.status, is_ready=True)
+
+    async def approve(self, approval: int) -> None:
+        """Approve DigiCert's own request in the name of this API key, if it may."""
+        await self._answer(self._client.approve_request(approval, COMMENT))
+
+    async def changes(self, since: datetime, now: datetime) -> Sequence[OrderChange]:
+        """What the status feed says."""
+        found = await self._answer(self._client.status_changes_since(since, now))
+        return [OrderChange(each.order_id, each.status) for each in found]
 
     async def check_fit(self, product: str, ca_cert_id: str, intermediate: bytes) -> list[Finding]:
         """Compare the product's own list of issuing CAs and the CA's intermediates with what the policy says."""
@@ -99,6 +165,27 @@ class DigiCertAuthority:
             ]
         return []
 
+    async def _place(self, product: str, body: OrderBody) -> models.PlacedOrder:
+        """Skip DigiCert's approval where the key may; where it may not, that is not known beforehand."""
+        if not self._skips_approval:
+            return await self._client.place_order(product, body.model_copy(update={"skip_approval": False}))
+        try:
+            return await self._client.place_order(product, body)
+        except CaRefusedError as error:
+            if not error.codes & MAY_NOT_SKIP:
+                raise
+        placed = await self._client.place_order(product, body.model_copy(update={"skip_approval": False}))
+        log.warning("the API key may not skip DigiCert's approval; from now on, orders are placed without")
+        self._skips_approval = False
+        return placed
+
+    async def _answer(self, question: Awaitable[AnswerT]) -> AnswerT:
+        """The answer to a question that is asked again later, whatever is in the way of one now."""
+        try:
+            return await question
+        except (CaUnavailableError, CaRefusedError) as error:
+            raise _not_now(error) from error
+
     async def _asked(self, question: Awaitable[AnswerT]) -> AnswerT:
         try:
             return await question
@@ -110,8 +197,35 @@ def _profile_option(usages: Sequence[str]) -> str:
     return "server_client_auth_eku" if "clientAuth" in usages else "server_auth_only_eku"
 
 
-def _refusal(error: CaRefusedError) -> list[Finding]:
-    return [finding("ca.refused", f"the CA said: {text}", value=code) for code, text in error.reasons]
+def _refusal(error: CaRefusedError) -> Exception:
+    """What follows from an order that DigiCert refused: nothing was ordered by this call."""
+    findings = _findings(error)
+    if TAKEN in error.codes:
+        text = "the CA says that it has an order under this request's id already"
+        return OrderUncertainError(finding(ID_TAKEN, text), *findings)
+    if any(diagnosis.concern is Concern.REQUESTER for diagnosis in diagnose(error)):
+        return OrderRefusedError(*findings)
+    return _not_now(error)
+
+
+def _not_now(error: CaUnavailableError | CaRefusedError) -> NotNowError:
+    if isinstance(error, CaUnavailableError):
+        return NotNowError(_findings(error), wait=error.retry_after)
+    return NotNowError(_findings(error), passes=False)
+
+
+def _findings(error: CaUnavailableError | CaRefusedError) -> list[Finding]:
+    return [diagnosis.finding for diagnosis in diagnose(error)]
+
+
+def _open(requests: Iterable[RequestStatus]) -> tuple[int, ...]:
+    """DigiCert's own requests that must be approved before it issues."""
+    return tuple(each.request_id for each in requests if each.status in OPEN and each.type in {None, "new_request"})
+
+
+def _is_issued(info: OrderInfo) -> bool:
+    """Whether there is a certificate; its serial number is there from then on, whatever the order's status becomes."""
+    return info.status == OrderStatus.ISSUED or info.certificate.serial_number is not None
 
 
 def _ended(info: OrderInfo) -> Finding:

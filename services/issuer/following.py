@@ -1,0 +1,65 @@
+"""Following an order that the CA has and has not issued yet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from services.issuer.books import Books, group_of
+from services.issuer.model import Order
+from services.issuer.ports import CertificateAuthority, NotNowError, PlacedOrder
+from shared.contracts import events
+from shared.vocabulary.findings import finding
+from shared.vocabulary.orders import OrderState
+
+
+@dataclass(frozen=True)
+class Following:
+    """Brings an order on at the CA, and waits for it."""
+
+    books: Books
+    ca: CertificateAuthority
+    on_pending: Callable[[], None]
+    """Told when an order begins to wait at the CA."""
+
+    async def brought_on(self, placed: PlacedOrder) -> PlacedOrder:
+        """The order after our key has approved it at the CA; or with the reasons why it waits there for people."""
+        if not placed.approvals:
+            return placed
+        try:
+            for approval in placed.approvals:
+                await self.ca.approve(approval)
+            return await self.ca.follow(placed.order_id)
+        except NotNowError as not_now:
+            numbers = ", ".join(map(str, placed.approvals))
+            text = (
+                f"order {placed.order_id} waits for approval at the CA: somebody there must approve request {numbers}"
+            )
+            waits = finding("order.approval-there", text, value=numbers)
+            return replace(placed, reasons=(waits, *not_now.findings), is_ready=not_now.passes)
+
+    async def wait(self, order: Order, placed: PlacedOrder) -> None:
+        """Store that it waits, and tell of it the first time.
+
+        It is looked at again when the status feed names it, and once in a long while because the feed may be silent;
+        soon, where a look should have brought more than it did.
+        """
+        soon = placed.is_ready or order.told_status not in {None, placed.status}
+        safety = self.books.pace.safety
+        due = self.books.later(self.books.growing(order, safety) if soon else safety)
+        update: dict[str, object] = {
+            "state": OrderState.PENDING,
+            "order_id": placed.order_id,
+            "ca_status": placed.status,
+            "findings": placed.reasons,
+            "waits": order.waits + 1 if soon else 0,
+        }
+        if order.state is OrderState.PENDING:
+            await self.books.keep(order, **update, due=due)
+            return
+        event = events.RequestOrdered(
+            request_id=order.id,
+            approval_group=group_of(order),
+            order_id=placed.order_id,
+            message=placed.reasons[0].message if placed.reasons else "the CA has the order and has not issued yet",
+        )
+        await self.books.tell(order, {**update, "due_then": due}, event, role="ordered")
+        self.on_pending()

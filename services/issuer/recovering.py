@@ -1,0 +1,151 @@
+"""What to do where there may be an order at the CA already: the CA is asked before anything is ordered."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from services.issuer import rules
+from services.issuer.books import Pace
+from services.issuer.model import Order
+from services.issuer.ports import ID_TAKEN, CertificateAuthority
+from services.issuer.searching import Found, Search, Sighting
+from shared.clock import Clock
+from shared.messaging.schedule import milliseconds
+from shared.vocabulary.findings import Finding, finding
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """The order at the CA is this request's."""
+
+    found: Found
+
+
+@dataclass(frozen=True)
+class OrderIt:
+    """The CA has nothing of this: it may be ordered, as this attempt."""
+
+    attempt: int
+
+
+@dataclass(frozen=True)
+class LookAgain:
+    """The CA shows nothing, and might not show it yet."""
+
+
+@dataclass(frozen=True)
+class AskPeople:
+    """Nobody but an operator can tell what to do."""
+
+    findings: tuple[Finding, ...]
+
+
+Step = Adopt | OrderIt | LookAgain | AskPeople
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Finds out what to do. Every question to the CA may raise `NotNowError`."""
+
+    ca: CertificateAuthority
+    clock: Clock
+    pace: Pace
+    begun: datetime
+    """When this process began: of what began before, the CA may have an order that this ledger does not know of."""
+
+    def wait_before(self, order: Order) -> timedelta | None:
+        """How long to wait before the CA is asked what it has of a new entry; none if it need not be asked.
+
+        What began before this process did may have been ordered already: this ledger may have been restored from a
+        backup that is older than the order. What began later was in nobody's hands but those that share this ledger.
+        """
+        begun = milliseconds(self.begun.timestamp())
+        visible = begun + self._lag_ms
+        if order.origin_ms >= begun or order.searched_at_ms >= visible:
+            return None
+        return timedelta(milliseconds=max(0, visible - self._now_ms))
+
+    async def step(self, order: Order) -> Step:
+        """What to do about an entry of which there may be an order."""
+        return _next_step(order, await Search(self.ca)(order), reliable=self._is_reliable(order))
+
+    async def settled(self, order: Order) -> Step:
+        """What an operator's decision leads to, against what the CA says now."""
+        sighting = await Search(self.ca)(order)
+        wanted = order.settlement.adopt if order.settlement else None
+        resembles = wanted is not None and await self.ca.resembles(wanted, rules.sought(order))
+        step = _settled_step(order, sighting, resembles=resembles, reliable=self._is_reliable(order))
+        log.warning("an operator has decided", request=order.id, decision=order.settlement, leads_to=step)
+        return step
+
+    def _is_reliable(self, order: Order) -> bool:
+        """Whether an order of this would be visible by now, whoever placed it.
+
+        It was begun within the first half of a lease and ended within another half, or before this process began.
+        """
+        lease = milliseconds(self.pace.lease.total_seconds())
+        ended = max(milliseconds(self.begun.timestamp()), order.intended_at_ms + lease)
+        return self._now_ms >= ended + self._lag_ms
+
+    @property
+    def _lag_ms(self) -> int:
+        return milliseconds(self.pace.lookup_lag.total_seconds())
+
+    @property
+    def _now_ms(self) -> int:
+        return milliseconds(self.clock.now().timestamp())
+
+
+def _next_step(order: Order, sighting: Sighting, *, reliable: bool) -> Step:
+    """What to do about an entry of which there may be an order at the CA.
+
+    `reliable` says that enough time has passed for any order to be visible.
+    """
+    if sighting.is_unclear:
+        return AskPeople((_unclear(sighting),))
+    if sighting.one is not None:
+        return Adopt(sighting.one)
+    if not reliable:
+        return LookAgain()
+    if _is_taken(order):
+        text = "the CA says that it has an order under this request's id, and does not show it"
+        return AskPeople((finding("order.unclear", text),))
+    return OrderIt(sighting.attempt)
+
+
+def _settled_step(order: Order, sighting: Sighting, *, resembles: bool, reliable: bool) -> Step:
+    """What to do about an unclear entry for which an operator has decided, if that holds against what the CA says now.
+
+    `resembles` says that the order to be adopted carries this request's id, or no id and this request's CSR.
+    """
+    if order.settlement is None:
+        raise ValueError("nobody has settled it")
+    wanted = order.settlement.adopt
+    if wanted is not None:
+        known = next((each for each in (*sighting.live, *sighting.ended) if each.order_id == wanted), None)
+        if known is None and not resembles:
+            text = "that order is not this request's: it has another id or another CSR, or is not there"
+            return AskPeople((*order.findings, finding("order.not-ours", text, value=wanted)))
+        return Adopt(known or Found(wanted, order.alternative_order_id or rules.id_of_attempt(order, 1)))
+    if sighting.live:
+        numbers = ", ".join(str(each.order_id) for each in sighting.live)
+        text = "the CA has a live order under this request's id: adopt it, or cancel it at the CA first"
+        return AskPeople((*order.findings, finding("order.is-there", text, value=numbers)))
+    if not reliable:
+        return LookAgain()
+    return OrderIt(sighting.attempt + _is_taken(order))
+
+
+def _unclear(sighting: Sighting) -> Finding:
+    if sighting.live:
+        numbers = ", ".join(str(each.order_id) for each in sighting.live)
+        return finding("order.unclear", "the CA has several orders for this request", value=numbers)
+    numbers = ", ".join(map(str, sighting.doubtful))
+    return finding("order.unclear", "the CA has orders with this CSR that do not say whose they are", value=numbers)
+
+
+def _is_taken(order: Order) -> bool:
+    return any(found.code == ID_TAKEN for found in order.findings)
