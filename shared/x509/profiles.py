@@ -8,9 +8,20 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import SchemaError
 
 from shared.vocabulary.model import Model
 from shared.x509.extensions import (
@@ -84,7 +95,7 @@ class DnAttribute(Model):
     default: Text | None = None
     """Stands in where neither the CSR nor anybody else gives a value."""
     pattern: Pattern | None = None
-    """A regular expression that the whole value matches."""
+    """A regular expression that the whole value matches, without look-around and back-references."""
     allowed: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
     """Where given, the value is one of these."""
     max_length: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -100,8 +111,9 @@ class DnAttribute(Model):
     def _is_possible(self) -> Self:
         if self.fixed is not None and (self.default is not None or self.editable_by or self.allowed):
             raise ValueError("`fixed` goes with none of `default`, `allowed` and `editable_by`")
-        if self.pattern is not None and not _compiles(self.pattern):
-            raise ValueError(f"`pattern` is no regular expression: {self.pattern}")
+        if self.pattern is not None and not _is_pattern(self.pattern):
+            text = "`pattern` is no regular expression, or has look-around or back-references"
+            raise ValueError(f"{text}: {self.pattern}")
         if self.max_length is not None and self.max_length > self.bound:
             raise ValueError(f"X.520 grants {self.type} {self.bound} characters, less than `max_length`")
         for value in filter(None, (self.fixed, self.default, *self.allowed)):
@@ -134,7 +146,7 @@ class DnAttribute(Model):
             return f"it must be one of: {', '.join(self.allowed)}"
         if len(value) > self.longest:
             return f"it has at most {self.longest} characters"
-        if self.pattern is not None and not re.fullmatch(self.pattern, value):
+        if self.pattern is not None and not _matches(self.pattern, value):
             return f"it must match {self.pattern}"
         return attribute_problem(self.type, value)
 
@@ -302,9 +314,24 @@ def _each_once(what: str, types: list[str]) -> None:
         raise ValueError(f"each {what} has one rule only, but there are more of: {', '.join(twice)}")
 
 
-def _compiles(pattern: str) -> bool:
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> TypeAdapter[str]:
+    """By the engine of `pydantic`, whose time grows with the text alone: the values to be matched are strangers'."""
+    return TypeAdapter(Annotated[str, StringConstraints(pattern=pattern)])
+
+
+def _matches(pattern: str, value: str) -> bool:
     try:
-        re.compile(pattern)
-    except re.error:
+        _compiled(rf"\A(?:{pattern})\z").validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def _is_pattern(pattern: str) -> bool:
+    try:
+        _compiled(pattern)  # on its own as well: `a)|(?:b` would be one in parentheses only
+        _matches(pattern, "")
+    except SchemaError:
         return False
     return True

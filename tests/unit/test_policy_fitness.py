@@ -54,6 +54,13 @@ def test_names_that_no_public_certificate_may_have_are_refused(names: tuple[str,
     assert code in _codes(world.make_csr(*names))
 
 
+def test_a_pattern_that_could_be_tried_for_ages_is_decided_at_once() -> None:
+    text = world.policy_text().replace('type = "CN"', 'type = "CN"\npattern = "([a-z]+[.]?)+"')
+    policy = world.policy(text)
+    assert "dn.value-not-allowed" in {each.code for each in _found(world.make_csr("a" * 63 + "!"), policy=policy)}
+    assert _found(world.make_csr("www.example.com"), policy=policy) == []
+
+
 @pytest.mark.parametrize(
     ("issued_on", "days"),
     [(date(2027, 3, 14), 199), (date(2027, 3, 15), 100), (date(2029, 3, 14), 100), (date(2029, 3, 15), 47)],

@@ -324,6 +324,10 @@ SHAPES: dict[str, tuple[str, str, str]] = {
         "required = true\nmax_length = 65\n",
         "X.520 grants CN 64",
     ),
+    "a pattern that is one in parentheses only": ('"[A-Z]{2}"', '"a)|(?:b"', "`pattern` is no regular expression"),
+    "a pattern with a comment": ('"[A-Z]{2}"', '"(?x)[A-Z]{2} # a country"', "`pattern` is no regular expression"),
+    "a pattern that looks back": ('"[A-Z]{2}"', "'([A-Z])\\1'", "back-references"),
+    "a pattern without end": ('"[A-Z]{2}"', f'"[A-Z]{{{"9" * 30}}}"', "`pattern` is no regular expression"),
     "an attribute required from nowhere": (
         'required = true\neditable_by = ["requester"]',
         "required = true\nfrom_csr = false",
