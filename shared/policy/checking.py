@@ -121,12 +121,12 @@ def draft_of(parsed: Mapping[str, Any], places: Places) -> tuple[Draft, list[Fin
         entries[section] = {}
         for name, entry in table.items() if isinstance(table, dict) else ():
             try:
-                entries[section][name] = kind.model_validate(entry, strict=False)
+                entries[section][name] = kind.model_validate(entry)
             except ValidationError as error:
                 findings += _mistakes(error, (section, name), places)
     try:
         # Whatever an entry's own mistakes are has been said: here the names of entries count, and what stands beside.
-        PolicyFile.model_validate(parsed, strict=False)
+        PolicyFile.model_validate(parsed)
     except ValidationError as error:
         findings += _mistakes(error, (), places, skip=lambda path: _is_inside(path, entries))
     names = {

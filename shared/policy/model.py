@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
 
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.keys import PublicKey
@@ -61,7 +61,7 @@ class Identity(Model):
     description: Description = ""
     person: PersonField | None = None
     keys: tuple[PublicKey, ...] = ()
-    must_sign: bool = True
+    must_sign: StrictBool = True
     """Whether its submissions must carry its signature; decisions always must."""
     emails: Annotated[tuple[EmailAddress, ...], Field(max_length=10)] = ()
     """Where it is told by mail."""
@@ -98,17 +98,17 @@ class ApprovalGroup(Model):
     """How a request is decided. Who may do what for it stands with the identities, as their permissions."""
 
     description: Description = ""
-    quorum: Annotated[int, Field(ge=1, le=20)]
+    quorum: Annotated[StrictInt, Field(ge=1, le=20)]
     """How many distinct people must approve."""
-    requester_counts: bool = False
+    requester_counts: StrictBool = False
     """Whether a requester who may decide counts as an approver of the own request."""
-    editor_may_approve: bool = False
+    editor_may_approve: StrictBool = False
     """Whether whoever edited a revision may approve it."""
-    decide_within_hours: Annotated[int, Field(ge=1, le=24 * 90)] = 24 * 14
+    decide_within_hours: Annotated[StrictInt, Field(ge=1, le=24 * 90)] = 24 * 14
     """Without a quorum by then, a request expires."""
-    reminders_hours: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=10)] = ()
+    reminders_hours: Annotated[tuple[Annotated[StrictInt, Field(ge=1)], ...], Field(max_length=10)] = ()
     """How long after a request came the approvers are reminded of it."""
-    approvals_stay_good_hours: Annotated[int, Field(ge=1, le=24 * 90)] = 24 * 14
+    approvals_stay_good_hours: Annotated[StrictInt, Field(ge=1, le=24 * 90)] = 24 * 14
 
     @model_validator(mode="after")
     def _reminds_in_time(self) -> Self:
@@ -129,15 +129,15 @@ class SigningCertificate(Model):
     """The certificate imported from DigiCert: the proof that this product and intermediate go together."""
     intermediate_file: FileName
     product: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9_]{1,64}\z")]
-    organization_id: Annotated[int, Field(ge=1, lt=10**18)]
-    container_id: Annotated[int, Field(ge=1, lt=10**18)] | None = None
+    organization_id: Annotated[StrictInt, Field(ge=1, lt=10**18)]
+    container_id: Annotated[StrictInt, Field(ge=1, lt=10**18)] | None = None
     """The CA's container (division) under which it is ordered; without it the API key's own."""
     ca_cert_id: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9]{1,64}\z")]
     enrollment_methods: frozenset[EnrollmentMethod] = frozenset({EnrollmentMethod.CSR})
     key_types: Annotated[frozenset[str], Field(min_length=1)]
     signature_hashes: Annotated[tuple[SignatureHash, ...], Field(min_length=1, max_length=3)] = (SignatureHash.SHA256,)
     """With which the CA may sign; the first is what a request gets that names none."""
-    max_validity_days: Annotated[int, Field(ge=1, le=3650)]
+    max_validity_days: Annotated[StrictInt, Field(ge=1, le=3650)]
     approval_groups: Annotated[frozenset[ApprovalGroupField], Field(min_length=1)]
     extension_profiles: Annotated[frozenset[ExtensionProfileField], Field(min_length=1)]
     dn_profiles: Annotated[frozenset[DnProfileField], Field(min_length=1)]
@@ -154,7 +154,7 @@ class PolicyFile(Model):
 
     version: Literal[1]
     """Of the file's format."""
-    serial: Annotated[int, Field(ge=1, lt=10**18)]
+    serial: Annotated[StrictInt, Field(ge=1, lt=10**18)]
     """Rises with every change: a duty never goes back to a policy of a lower one."""
     duties: dict[Duty, DutyKeys]
     identities: dict[IdentityField, Identity]

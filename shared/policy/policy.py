@@ -103,7 +103,7 @@ def parse_policy(text: bytes, read_file: ReadFile) -> Policy:
         raise RefusedError.of(findings)
     seen = b"".join(pair[0].der + pair[1].der for pair in certificates.values())
     return Policy(
-        file=PolicyFile.model_validate(parsed, strict=False),
+        file=PolicyFile.model_validate(parsed),
         digest=digest_of(text + seen),
         imported={name: pair[0] for name, pair in certificates.items()},
         intermediates={name: pair[1] for name, pair in certificates.items()},

@@ -15,6 +15,8 @@ from pydantic import (
     AfterValidator,
     Discriminator,
     Field,
+    StrictBool,
+    StrictInt,
     StringConstraints,
     Tag,
     TypeAdapter,
@@ -89,7 +91,7 @@ class DnAttribute(Model):
     """One attribute of the subject, by short name or dotted OID."""
 
     type: AttributeType
-    required: bool = False
+    required: StrictBool = False
     fixed: Text | None = None
     """The only value there is; it stands in the subject whether or not the CSR has it."""
     default: Text | None = None
@@ -98,11 +100,11 @@ class DnAttribute(Model):
     """A regular expression that the whole value matches, without look-around and back-references."""
     allowed: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
     """Where given, the value is one of these."""
-    max_length: Annotated[int, Field(ge=1, le=1024)] | None = None
+    max_length: Annotated[StrictInt, Field(ge=1, le=1024)] | None = None
     """In characters; without it X.520's upper bound."""
-    max_values: Annotated[int, Field(ge=1, le=MAX_SUBJECT_VALUES)] = 1
+    max_values: Annotated[StrictInt, Field(ge=1, le=MAX_SUBJECT_VALUES)] = 1
     """How often it may stand in the subject."""
-    from_csr: bool = True
+    from_csr: StrictBool = True
     """Whether what the CSR says counts."""
     editable_by: Editors = frozenset()
     """Who may enter it."""
@@ -180,13 +182,13 @@ class NamesRule(Model):
     """The subject alternative names."""
 
     type: Literal["subjectAltName"] = "subjectAltName"
-    critical: bool = False
-    required: bool = True
-    from_csr: bool = True
+    critical: StrictBool = False
+    required: StrictBool = True
+    from_csr: StrictBool = True
     editable_by: Editors = frozenset()
     kinds: Annotated[tuple[NameKind, ...], Field(min_length=1)] = (NameKind.DNS,)
-    max_names: Annotated[int, Field(ge=1, le=250)] = 100
-    wildcards: bool = True
+    max_names: Annotated[StrictInt, Field(ge=1, le=250)] = 100
+    wildcards: StrictBool = True
     """Whether DNS names may begin with `*.`."""
     dns_suffixes: Domains = ()
     """Where given, each DNS name equals one of these or ends in a dot and one of these."""
@@ -206,14 +208,14 @@ class ExtensionRule(Model):
     """Any other extension, by name or dotted OID."""
 
     type: ExtensionType
-    critical: bool = False
-    required: bool = False
+    critical: StrictBool = False
+    required: StrictBool = False
     fixed: ExtensionValues | None = None
     """The only values there are; they stand in the certificate whether or not the CSR has them."""
     default: ExtensionValues | None = None
     allowed: ExtensionValues | None = None
     """Where given, each value is one of these."""
-    from_csr: bool = False
+    from_csr: StrictBool = False
     editable_by: Editors = frozenset()
 
     @model_validator(mode="after")
