@@ -28,7 +28,7 @@ from shared.vocabulary.names import ApprovalGroupName
 from shared.vocabulary.permissions import Permission
 from shared.x509 import profiles
 from shared.x509.calendar import DIGICERT_DAYS
-from shared.x509.extensions import BASIC_CONSTRAINTS, CA, CERTIFICATE_POLICIES, EXTENDED_KEY_USAGE, KEY_USAGE
+from shared.x509.extensions import BASIC_CONSTRAINTS, CERTIFICATE_POLICIES, EXTENDED_KEY_USAGE, KEY_USAGE
 from shared.x509.keys import KEY_TYPES
 from shared.x509.profiles import DnProfile, ExtensionProfile
 
@@ -318,7 +318,7 @@ def _check_profile(where: str, profile: ExtensionProfile, product: Product) -> I
 
 def _check_others(where: str, profile: ExtensionProfile) -> Iterator[Finding]:
     for rule in profile.others:
-        if rule.type == BASIC_CONSTRAINTS and rule.fixed is not None and CA not in rule.fixed:
+        if rule.type == BASIC_CONSTRAINTS and rule.fixed is not None:
             continue
         if rule.type not in (EXTENDED_KEY_USAGE, KEY_USAGE):
             mine = " (certificate policies are the CA's own)" if rule.type == CERTIFICATE_POLICIES else ""

@@ -29,9 +29,9 @@ from shared.vocabulary.model import Model
 from shared.x509.extensions import (
     EXTENDED_KEY_USAGE,
     SUBJECT_ALT_NAME,
+    CertificateExtension,
     ExtensionType,
     ExtensionValues,
-    canonical_values,
 )
 from shared.x509.names import AttributeType, attribute_problem
 
@@ -227,15 +227,30 @@ class ExtensionRule(Model):
             if values is not None:
                 if not values:
                     raise ValueError(f"`{field}` holds at least one value")
-                object.__setattr__(self, field, canonical_values(self.type, values))
+                object.__setattr__(self, field, _holdable(self.type, values, alone=True))
         if self.allowed is not None:
-            each = (canonical_values(self.type, (value,)) for value in self.allowed)
+            each = (_holdable(self.type, (value,), alone=False) for value in self.allowed)
             object.__setattr__(self, "allowed", tuple(value for values in each for value in values))
         if self.default is not None and self.allowed is not None and not set(self.default) <= set(self.allowed):
             raise ValueError("`default` holds values that are not among `allowed`")
         if not (self.from_csr or self.editable_by or self.fixed or self.default):
             raise ValueError("it comes neither from the CSR nor from the profile nor from anybody who may enter it")
         return self
+
+
+def _holdable(kind: str, values: tuple[str, ...], *, alone: bool) -> tuple[str, ...]:
+    """The values in their one spelling; they are all that the extension holds if they stand in it `alone`.
+
+    Raises `ValueError` for what no certificate of an RA can hold.
+    """
+    extension = CertificateExtension(type=kind, values=values)
+    if extension.asks_for_a_ca:
+        raise ValueError("no certificate of this RA may sign others")
+    if not extension.is_der:
+        raise ValueError("the content of this extension is not DER")
+    if alone:
+        extension.to_x509()
+    return extension.values
 
 
 def _which(value: Any) -> str:  # noqa: ANN401 - whatever stands in the file

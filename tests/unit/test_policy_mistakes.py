@@ -154,12 +154,6 @@ CROSS: dict[str, tuple[str, str, str, str]] = {
         "policy.extension-not-deliverable",
         "the CA's own",
     ),
-    "a certificate that signs others": (
-        'fixed = ["CA:FALSE"]',
-        'fixed = ["CA:TRUE"]',
-        "policy.extension-not-deliverable",
-        "basicConstraints",
-    ),
     "alternative names that may be missing": (
         'kinds = ["dns"]',
         'kinds = ["dns"]\nrequired = false',
@@ -343,6 +337,15 @@ SHAPES: dict[str, tuple[str, str, str]] = {
     "an extension that there is not": ('type = "keyUsage"', 'type = "keyUse"', "extensions.1.type"),
     "an extension twice": ('type = "keyUsage"', 'type = "2.5.29.37"', "extensions"),
     "a key usage that there is not": ('fixed = ["digitalSignature"]', 'fixed = ["sign"]', "a key usage is one of"),
+    "a CA": ('fixed = ["CA:FALSE"]', 'fixed = ["CA:TRUE"]', "extensions.3 (line"),
+    "a CA that may be asked for": ('fixed = ["CA:FALSE"]', 'from_csr = true\nallowed = ["CA:TRUE"]', "may sign others"),
+    "a usage that signs certificates": ('"digitalSignature"]', '"digitalSignature", "keyCertSign"]', "may sign others"),
+    "usages that do not go together": ('"digitalSignature"]', '"encipherOnly"]', "extensions.1 (line"),
+    "content that is no DER": (
+        'type = "basicConstraints"\ncritical = true\nfixed = ["CA:FALSE"]',
+        'type = "1.2.3.4"\nfixed = ["BQ=="]',
+        "not DER",
+    ),
     "reminders that come too late": (
         "reminders_hours = [24, 72, 168]",
         "reminders_hours = [24, 336]",
