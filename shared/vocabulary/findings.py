@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 MAX_VALUE_LENGTH = 200
+MAX_MESSAGE_LENGTH = 1000
+"""A profile may list thousands of values: what one request is told of them must fit into one answer."""
 
 
 class Severity(StrEnum):
@@ -29,8 +31,8 @@ class Finding(BaseModel):
 
 
 def finding(code: str, message: str, *, value: object = None, severity: Severity = Severity.ERROR) -> Finding:
-    """A finding whose value is safe to log and to show: printable and bounded."""
-    return Finding(code=code, message=message, severity=severity, value=_shown(value))
+    """A finding that is safe to log and to show: its value is printable, and both that and the message are bounded."""
+    return Finding(code=code, message=_cut(message, MAX_MESSAGE_LENGTH), severity=severity, value=_shown(value))
 
 
 def refuses(findings: tuple[Finding, ...] | list[Finding]) -> bool:
@@ -42,4 +44,8 @@ def _shown(value: object) -> str | None:
     if value is None:
         return None
     text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(value))
-    return text if len(text) <= MAX_VALUE_LENGTH else text[: MAX_VALUE_LENGTH - 1] + "…"
+    return _cut(text, MAX_VALUE_LENGTH)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

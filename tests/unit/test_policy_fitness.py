@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.contracts.envelope import MAX_MESSAGE_BYTES
 from shared.evidence.steps import proposal_of
 from shared.policy.fitness import check_request, last_day
 from shared.policy.policy import Policy
@@ -59,6 +60,15 @@ def test_a_pattern_that_could_be_tried_for_ages_is_decided_at_once() -> None:
     policy = world.policy(text)
     assert "dn.value-not-allowed" in {each.code for each in _found(world.make_csr("a" * 63 + "!"), policy=policy)}
     assert _found(world.make_csr("www.example.com"), policy=policy) == []
+
+
+def test_what_is_said_of_many_names_fits_into_one_answer_however_much_the_profile_lists() -> None:
+    listed = ", ".join(f'"h{number}.example.org"' for number in range(5000))
+    policy = world.policy(world.policy_text().replace('"example.org"]', f"{listed}]"))
+    names = [f"www{number}.elsewhere.net" for number in range(250)]
+    found = [each for each in _found(world.make_csr(*names), policy=policy) if each.code == "name.dns-outside"]
+    assert len(found) == len(names)
+    assert sum(len(each.model_dump_json()) for each in found) < MAX_MESSAGE_BYTES
 
 
 @pytest.mark.parametrize(
