@@ -38,6 +38,7 @@ from shared.vocabulary.names import (
     SigningCertificateName,
 )
 from shared.x509.csr import parse_csr
+from shared.x509.extensions import USAGES
 
 EXAMPLE_POLICY = Path(__file__).parent.parent / "deploy" / "policy" / "policy.toml"
 CHOICES = ("signing_certificate", "approval_group", "extension_profile", "dn_profile")
@@ -103,7 +104,7 @@ class Ca:
             .not_valid_after(NOW + 3000 * DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(_ca_usage(), critical=True)
+            .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
             .sign(signer, hashes.SHA256())
         )
         return certificate.public_bytes(serialization.Encoding.DER)
@@ -133,6 +134,7 @@ class Ca:
             .not_valid_after(not_after)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in dns_names]), critical=False)
+            .add_extension(_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
@@ -145,18 +147,8 @@ def end_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC)
 
 
-def _ca_usage() -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
+def _usage(**usages: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(**dict.fromkeys(USAGES.values(), False) | usages)
 
 
 @cache

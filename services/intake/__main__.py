@@ -1,6 +1,5 @@
 """Intake's composition root."""
 
-import contextlib
 import sys
 from functools import partial
 
@@ -18,7 +17,6 @@ from services.intake.handlers import (
 )
 from shared.contracts import commands
 from shared.contracts.catalogue import EVENTS
-from shared.errors import UnavailableError
 from shared.lint.worker import LintWorker
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
@@ -64,18 +62,12 @@ def wire(worker: Worker[IntakeSettings], _gate: Gate) -> Work:
         ],
         gates=[worker.open_gate("linter", linter.probe), *watched],
         background=[
-            lambda: _warm_up(linter),
+            linter.warm_up,
             *(partial(gate.keep_probing, LOOK_EVERY_SECONDS) for gate in watched),
         ],
         without=[] if watched else ["blocklist"],
         finish=[lambda _: linter.aclose()],
     )
-
-
-async def _warm_up(linter: LintWorker) -> None:
-    """Have the linter ready before the first request; if it is not to be had, the gate sees to it later."""
-    with contextlib.suppress(UnavailableError):
-        await linter.probe()
 
 
 if __name__ == "__main__":

@@ -14,11 +14,13 @@ from services.issuer.feed import StatusFeed
 from services.issuer.fit import FitChecks
 from services.issuer.following import Following
 from services.issuer.handlers import DenialWitness, DownloadCertificateHandler, RequestApprovedHandler
+from services.issuer.inspection import Inspection
 from services.issuer.ordering import Ordering
 from services.issuer.recovering import Recovery
 from services.issuer.rounds import Rounds
 from shared.contracts import commands, events
 from shared.digicert.opening import open_client
+from shared.lint.worker import LintWorker
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
 from shared.messaging.schedule import Schedule
@@ -35,6 +37,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
     orders, refusals = MongoOrders(worker.database), MongoRefusals(worker.database)
     client = open_client(settings.ca, worker.registry, MongoAccounts(worker.database))
     ca = DigiCertAuthority(client)
+    linter = LintWorker()
     pace = Pace(
         lease=timedelta(seconds=settings.ca.timeout_seconds * 2),
         lookup_lag=timedelta(seconds=settings.ca.lookup_lag_seconds),
@@ -51,7 +54,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
         fit=FitChecks(ca, clock),
         in_force=in_force,
         key=worker.key,
-        roots=read_roots(settings.ca.roots_file),
+        inspection=Inspection(linter, in_force, read_roots(settings.ca.roots_file), clock),
         metrics=worker.evidence,
         clock=clock,
     )
@@ -86,8 +89,8 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
             Subscription(events_queue(Duty.ISSUER), settings.broker.prefetch),
             Subscription(commands_queue(Duty.ISSUER), settings.broker.prefetch),
         ],
-        background=[schedule.run, rounds.run],
-        finish=[schedule.finish, lambda _: client.aclose()],
+        background=[linter.warm_up, schedule.run, rounds.run],
+        finish=[schedule.finish, lambda _: linter.aclose(), lambda _: client.aclose()],
     )
 
 

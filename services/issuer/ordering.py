@@ -1,7 +1,7 @@
 """Ordering: one step of one ledger entry at a time, each stored before the next, none of them done twice."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -10,6 +10,7 @@ from services.issuer import rules
 from services.issuer.books import Books, Pace, evidence_of, group_of
 from services.issuer.fit import FitChecks
 from services.issuer.following import Following
+from services.issuer.inspection import Inspection
 from services.issuer.model import Order
 from services.issuer.ports import (
     CertificateAuthority,
@@ -23,14 +24,14 @@ from services.issuer.searching import Found
 from shared.clock import Clock
 from shared.contracts import events
 from shared.contracts.statement import JwsStatement
-from shared.errors import RefusedError
+from shared.errors import RefusedError, UnavailableError
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
 from shared.evidence.steps import Issuance
 from shared.evidence.verification import VerifiedApproval
 from shared.messaging.schedule import milliseconds
 from shared.observability.metrics import EvidenceMetrics
-from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.findings import Finding, Severity, finding
 from shared.vocabulary.names import MessageId
 from shared.vocabulary.orders import OrderState
 from shared.x509.certificate import parse_certificate
@@ -49,7 +50,7 @@ class Ordering:
     fit: FitChecks
     in_force: PolicyInForce
     key: SigningKey
-    roots: Sequence[bytes]
+    inspection: Inspection
     metrics: EvidenceMetrics
     clock: Clock
 
@@ -232,14 +233,25 @@ class Ordering:
     async def _settle(self, order: Order, placed: PlacedOrder) -> None:
         """Compare what came back with what was approved; deliver it or hold it back."""
         now = self.clock.now()
-        issuance, findings = self._judged(order, self._issuance(order, placed))
-        if findings:
-            issuance = issuance.model_copy(update={"outcome": "quarantined"})
+        order = order.model_copy(update={"order_id": placed.order_id, "certificate_id": placed.certificate_id})
+        try:
+            leaf = parse_certificate(placed.chain[0])
+            issuance, findings = await self.inspection.of(order, self._issuance(order, placed))
+        except RefusedError as unreadable:
+            await self._fail(order, unreadable.findings)
+            return
+        except UnavailableError as away:
+            log.warning("the certificate waits to be judged", request=order.id, reason=str(away))
+            waits = finding(
+                "order.not-judged", f"the CA has issued the certificate, and nobody can judge it now: {away}"
+            )
+            await self.books.put_off(order.model_copy(update={"state": OrderState.PENDING}), [waits])
+            return
+        quarantined = issuance.outcome == "quarantined"
+        if quarantined:
             log.error("certificate quarantined", request=order.id, findings=[found.code for found in findings])
-            for found in findings:
-                self.metrics.refused(found.code)
+            self.metrics.quarantined(found.code for found in findings if found.severity is Severity.ERROR)
         token = self.key.sign(issuance.canonical(), Typ.ISSUANCE, now)
-        leaf = parse_certificate(placed.chain[0])
         facts = {
             "request_id": order.id,
             "approval_group": group_of(order),
@@ -247,30 +259,17 @@ class Ordering:
             "revision": evidence_of(order).revisions[-1],
             "serial_number": leaf.serial_hex,
             "not_after": leaf.not_after,
+            "findings": findings,
         }
         event: events.LifecycleEvent = (
-            events.CertificateQuarantined(**facts, findings=tuple(findings))
-            if findings
-            else events.CertificateIssued(**facts)
+            events.CertificateQuarantined(**facts) if quarantined else events.CertificateIssued(**facts)
         )
         update: dict[str, object] = {
-            "state": OrderState.QUARANTINED if findings else OrderState.ISSUED,
-            "order_id": placed.order_id,
-            "certificate_id": placed.certificate_id,
+            "state": OrderState.QUARANTINED if quarantined else OrderState.ISSUED,
             "issuance": token,
-            "findings": tuple(findings),
+            "findings": findings,
         }
         await self.books.tell(order, update, event, role="issued")
-
-    def _judged(self, order: Order, issuance: Issuance) -> tuple[Issuance, list[Finding]]:
-        """With the policy by which it was ordered; and why this certificate must not be delivered."""
-        now, anchor = self.clock.now(), self.in_force.anchor
-        try:
-            intent, revision = rules.intended(order, anchor, now=now)
-            issuance = issuance.model_copy(update={"policy_digest": intent.policy_digest})
-            return issuance, rules.check_certificate(issuance, revision, anchor, self.roots, now=now)
-        except RefusedError as refused:
-            return issuance, list(refused.findings)
 
     def _issuance(self, order: Order, placed: PlacedOrder) -> Issuance:
         if order.alternative_order_id is None or placed.certificate_id is None:

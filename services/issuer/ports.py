@@ -7,6 +7,7 @@ from typing import Protocol
 
 from services.issuer.model import EvidenceRefusal, FeedMark, Order
 from shared.errors import UnavailableError
+from shared.lint.kinds import LintKind
 from shared.messaging.aggregate import Store
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.names import ApprovalGroupName, CertificateId, OrderId, RequestId
@@ -206,4 +207,16 @@ class CertificateAuthority(Protocol):
 
     async def check_fit(self, product: str, ca_cert_id: str, intermediate: bytes) -> list[Finding]:
         """Why this product, intermediate (DER) and id of it do not go together at the CA; empty when they do."""
+        ...
+
+
+class Linter(Protocol):
+    """Judges certificates by the rules of their kind."""
+
+    async def lint(self, der: bytes, kind: LintKind) -> list[Finding]:
+        """Everything that is wrong with this certificate, or worth noting.
+
+        Raises:
+            UnavailableError: of `linter`: it is away.
+        """
         ...

@@ -89,6 +89,8 @@ class CertificateIssued(LifecycleEvent):
     serial_number: str
     """Lower-case hexadecimal."""
     not_after: datetime
+    findings: tuple[Finding, ...] = ()
+    """What is worth noting of it, such as a linter's warnings."""
 
 
 class RequestFailed(LifecycleEvent):

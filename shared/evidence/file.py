@@ -19,12 +19,12 @@ from shared.evidence.verification import (
     verify_revocation,
 )
 from shared.policy.fitness import last_day, purposes_of
-from shared.policy.model import Trust
+from shared.policy.products import product_of
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import Model, mistakes
 from shared.vocabulary.names import RequestIdField
 from shared.x509.certificate import parse_certificate, verify_chain
-from shared.x509.comparison import ApprovedFields, TrustKind, compare_with_approved
+from shared.x509.comparison import ApprovedFields, compare_with_approved
 
 
 class EvidenceFile(Model):
@@ -110,7 +110,7 @@ def _approved_fields(revision: Revision, intermediate: bytes, *, issued_at: date
     expires_on = revision.expires_on or last_day(resolved, today=issued_at.date())
     usages = frozenset(purposes_of(revision.extensions))
     return ApprovedFields(
-        trust=TrustKind.PUBLIC if resolved.trust is Trust.PUBLIC else TrustKind.PRIVATE,
+        kind=product_of(resolved.product, resolved.trust).kind,
         spki_sha256=revision.public_key,
         subject=revision.subject,
         names=revision.names,
@@ -119,6 +119,8 @@ def _approved_fields(revision: Revision, intermediate: bytes, *, issued_at: date
         ),
         eku_required=usages,
         eku_allowed=usages,
+        extensions=revision.extensions,
+        signature_hash=resolved.signature_hash,
         issuer=intermediate,
     )
 

@@ -18,6 +18,9 @@ from shared.x509.csr import parse_csr
 from shared.x509.extensions import MAX_EXTENSIONS, CertificateExtension
 from shared.x509.names import DistinguishedName, SubjectAltNames
 
+MOST_IN_A_CHAIN = 10
+"""Of certificates that the CA sends; how many are a good chain, `verify_chain` says."""
+
 SerialNumber = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{1,40}\z")]
 
 
@@ -128,7 +131,7 @@ class Issuance(Model):
     order_id: int
     certificate_id: int
     alternative_order_id: str
-    chain: Annotated[tuple[Blob, ...], Field(min_length=1, max_length=6)]
+    chain: Annotated[tuple[Blob, ...], Field(min_length=1, max_length=MOST_IN_A_CHAIN)]
     """DER, leaf first."""
     policy_digest: DigestField
 

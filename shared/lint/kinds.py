@@ -8,5 +8,9 @@ class LintKind(StrEnum):
 
     PUBLIC_TLS = "public-tls"
     """A subscriber's, organisation validated: the Baseline Requirements for TLS, RFC 5280 and what browsers ask."""
+    PUBLIC_TLS_DV = "public-tls-dv"
+    """The same, where only the domain was validated."""
+    PUBLIC_TLS_EV = "public-tls-ev"
+    """The same with extended validation."""
     PRIVATE = "private"
     """Of a private CA: RFC 5280 alone."""

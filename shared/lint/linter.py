@@ -42,11 +42,18 @@ _SEVERITIES = {
 # request could change it, and a warning that always comes is read by nobody.
 _HABITS = frozenset(
     {
+        "cabf.serverauth.dv.common_name_attribute_present",
         "cabf.serverauth.ov.common_name_attribute_present",
+        "cabf.ev_guidelines.common_name_attribute_present",
         "cabf.serverauth.subscriber.subject_key_identifier_extension_present",
         "cabf.serverauth.subscriber_rsa_digitalsignature_and_keyencipherment_present",
     }
 )
+_SUBSCRIBERS = {
+    LintKind.PUBLIC_TLS: CertificateType.OV_FINAL_CERTIFICATE,
+    LintKind.PUBLIC_TLS_DV: CertificateType.DV_FINAL_CERTIFICATE,
+    LintKind.PUBLIC_TLS_EV: CertificateType.EV_FINAL_CERTIFICATE,
+}
 _RANKS = {severity: rank for rank, severity in enumerate((Severity.ERROR, Severity.WARNING, Severity.NOTE))}
 _UNFIT = re.compile(r"[^a-z0-9.]+")
 
@@ -82,8 +89,8 @@ class _Rules:
 def rules_of(kind: LintKind) -> _Rules:
     """The rules of this kind, built the first time, which takes some tenths of a second."""
     match kind:
-        case LintKind.PUBLIC_TLS:
-            subscriber = CertificateType.OV_FINAL_CERTIFICATE
+        case LintKind.PUBLIC_TLS | LintKind.PUBLIC_TLS_DV | LintKind.PUBLIC_TLS_EV:
+            subscriber = _SUBSCRIBERS[kind]
             decoding, validators = serverauth.create_decoding_validators(), serverauth.create_validators(subscriber)
             filters = tuple(serverauth.create_serverauth_finding_filters(subscriber))
         case LintKind.PRIVATE:

@@ -108,6 +108,11 @@ class LintWorker:
         """
         await self._in_turn(None)
 
+    async def warm_up(self) -> None:
+        """Have the process ready before the first certificate; if it is not to be had, that is seen to later."""
+        with suppress(UnavailableError):
+            await self.probe()
+
     async def aclose(self) -> None:
         """End the process; what is still waiting is told that the linter is not available."""
         self._closed = True

@@ -1,6 +1,6 @@
 """Prometheus metrics of a process, named and with units by its conventions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.gc_collector import GCCollector
@@ -175,9 +175,21 @@ class EvidenceMetrics:
             registry=registry,
         )
 
+        self._quarantined = Counter(
+            "ra_certificates_quarantined",
+            "Certificates of the CA that are held back, as they are not what was approved.",
+            registry=registry,
+        )
+
     def refused(self, code: str) -> None:
         """A piece of evidence was refused."""
         self._refused.labels(code).inc()
+
+    def quarantined(self, codes: Iterable[str]) -> None:
+        """A certificate of the CA's was held back because of these findings."""
+        self._quarantined.inc()
+        for code in codes:
+            self.refused(code)
 
 
 class PolicyMetrics:

@@ -7,6 +7,7 @@ https://dev.digicert.com/en/certcentral-apis/services-api/orders.html for the pr
 from dataclasses import dataclass
 
 from shared.policy.model import Trust
+from shared.x509.comparison import CertificateKind
 from shared.x509.profiles import NameKind
 
 
@@ -14,18 +15,25 @@ from shared.x509.profiles import NameKind
 class Product:
     """A kind of certificate as the CA issues it."""
 
-    trust: Trust
+    kind: CertificateKind
     name_kinds: frozenset[NameKind]
     purposes: frozenset[str]
     """The extended key usages that can be had; serverAuth is always there."""
     usages: frozenset[str]
     """The key usages that can be had, by the key's algorithm."""
     wildcards: bool = True
+    lint_known: frozenset[str] = frozenset()
+    """Codes of errors that the linter finds in this product's certificates and that have been judged to do no harm."""
+
+    @property
+    def trust(self) -> Trust:
+        """Whether strangers' software trusts its certificates."""
+        return Trust.PRIVATE if self.kind is CertificateKind.PRIVATE else Trust.PUBLIC
 
 
-def _tls(trust: Trust, *, wildcards: bool = True) -> Product:
+def _tls(kind: CertificateKind, *, wildcards: bool = True) -> Product:
     return Product(
-        trust,
+        kind,
         name_kinds=frozenset({NameKind.DNS}),
         purposes=frozenset({"serverAuth", "clientAuth"}),
         usages=frozenset({"digitalSignature", "keyEncipherment"}),
@@ -33,31 +41,35 @@ def _tls(trust: Trust, *, wildcards: bool = True) -> Product:
     )
 
 
-_PUBLIC, _PUBLIC_SINGLE, _PRIVATE = (
-    _tls(Trust.PUBLIC),
-    _tls(Trust.PUBLIC, wildcards=False),
-    _tls(Trust.PRIVATE),
-)
+_DV = _tls(CertificateKind.DOMAIN_VALIDATED)
+_OV, _OV_SINGLE = (_tls(CertificateKind.ORGANISATION_VALIDATED, wildcards=wildcards) for wildcards in (True, False))
+_EV = _tls(CertificateKind.EXTENDED_VALIDATION, wildcards=False)
+_PRIVATE = _tls(CertificateKind.PRIVATE)
 
 PRODUCTS = {
     **dict.fromkeys(
+        ("ssl_basic", "ssl_wildcard", "ssl_multi_domain", "ssl_securesite_flex", "ssl_securesite_pro"),
+        _OV,
+    ),
+    "ssl_plus": _OV_SINGLE,
+    **dict.fromkeys(
         (
-            "ssl_basic",
-            "ssl_wildcard",
-            "ssl_multi_domain",
-            "ssl_securesite_flex",
-            "ssl_securesite_pro",
             "ssl_dv_geotrust",
             "ssl_dv_rapidssl",
             "wildcard_dv_geotrust",
             "wildcard_dv_rapidssl",
             "cloud_dv_geotrust",
         ),
-        _PUBLIC,
+        _DV,
     ),
-    **dict.fromkeys(("ssl_plus", "ssl_ev_basic", "ssl_ev_securesite_flex"), _PUBLIC_SINGLE),
+    **dict.fromkeys(("ssl_ev_basic", "ssl_ev_securesite_flex"), _EV),
     **dict.fromkeys(
         ("private_ssl_flex", "private_ssl_plus", "private_ssl_wildcard", "private_ssl_multi_domain"), _PRIVATE
     ),
 }
 """By DigiCert's product id; what does not stand here, nothing is known of."""
+
+
+def product_of(name: str, trust: Trust) -> Product:
+    """What this product delivers; one of which nothing is known counts as a plain one of its trust kind."""
+    return PRODUCTS.get(name) or (_PRIVATE if trust is Trust.PRIVATE else _OV)

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import ExtensionOID
 
 from shared.errors import RefusedError
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest
 from shared.x509.decoding import Kind, pem_text, read_one, refusing
+from shared.x509.extensions import extension_name, purpose_name, usages_of
 from shared.x509.keys import spki_digest
 from shared.x509.names import DistinguishedName, SubjectAltNames, read_general_names
 
@@ -29,15 +30,6 @@ _KIND = Kind(
     max_text=2 * MAX_CERTIFICATE_BYTES,
     max_der=MAX_CERTIFICATE_BYTES,
 )
-_PURPOSES = {
-    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
-    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
-    ExtendedKeyUsageOID.CODE_SIGNING: "codeSigning",
-    ExtendedKeyUsageOID.EMAIL_PROTECTION: "emailProtection",
-    ExtendedKeyUsageOID.TIME_STAMPING: "timeStamping",
-    ExtendedKeyUsageOID.OCSP_SIGNING: "OCSPSigning",
-    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "anyExtendedKeyUsage",
-}
 # The critical extensions that a chain may carry: they are checked here or, being about the leaf's names and
 # purposes, by `compare_with_approved`. Any other one must be refused (RFC 5280 §6.1.4 (o) and §6.1.5 (f)).
 _UNDERSTOOD = frozenset(
@@ -52,13 +44,24 @@ _UNDERSTOOD = frozenset(
 
 
 @dataclass(frozen=True)
+class CarriedExtension:
+    """An extension as a certificate has it: by its name or else its dotted OID, with its DER."""
+
+    type: str
+    critical: bool
+    der: bytes
+
+
+@dataclass(frozen=True)
 class IssuedCertificate:
     """A certificate, read but not trusted: `verify_chain` and `compare_with_approved` judge it.
 
     Times are UTC; `not_after` is the last second of the validity. `eku` holds the short names of RFC 5280
-    §4.2.1.12 (`serverAuth`) or dotted OIDs; it is empty where the extension is absent, which permits all.
-    `is_ca` is also true for a certificate that may sign certificates by its key usage alone.
-    `name_findings` says which alternative names are of a kind that `names` cannot hold.
+    §4.2.1.12 (`serverAuth`) or dotted OIDs; it is empty where the extension is absent, which permits all. So is
+    `usages`, which holds those of RFC 5280 §4.2.1.3. `is_ca` is also true for a certificate that may sign
+    certificates by its key usage alone. `name_findings` says which alternative names are of a kind that `names`
+    cannot hold. `signature_hash` is what the issuer signed with, such as `sha256`; none where the algorithm has it
+    built in. `extensions` are all of them, those that other fields tell of included.
     """
 
     der: bytes
@@ -73,6 +76,9 @@ class IssuedCertificate:
     sha256: Digest
     is_ca: bool
     eku: tuple[str, ...]
+    usages: tuple[str, ...] = ()
+    signature_hash: str | None = None
+    extensions: tuple[CarriedExtension, ...] = ()
 
     @property
     def serial_hex(self) -> str:
@@ -113,6 +119,9 @@ def parse_certificate(data: bytes | str) -> IssuedCertificate:
             sha256=digest_of(der),
             is_ca=_may_sign_certificates(extensions),
             eku=_purposes(extensions),
+            usages=_usages(extensions),
+            signature_hash=hash_used.name if (hash_used := certificate.signature_hash_algorithm) else None,
+            extensions=tuple(_carried(found) for found in certificate.extensions),
         )
 
 
@@ -124,10 +133,10 @@ def was_issued_by(certificate: IssuedCertificate, intermediate: IssuedCertificat
 def verify_chain(chain: Sequence[bytes], anchors: Sequence[bytes], at: datetime) -> list[Finding]:
     """Every reason not to trust the first certificate of `chain` at the time `at` (RFC 5280 §6.1).
 
-    `chain` holds the DER of two to five certificates, leaf first, each followed by its issuer. The last one
-    is one of `anchors`, byte by byte, or was issued by one, whose own limits then count as well. `at` must
-    know its zone. Name constraints are not evaluated: a critical one is a finding. Policies and revocation
-    are not looked at.
+    `chain` holds the DER of two to five certificates, leaf first, each followed by its issuer. One of them
+    is one of `anchors`, byte by byte, or was issued by one, whose own limits count as well if it follows the
+    last. `at` must know its zone. Name constraints are not evaluated: a critical one is a finding. Policies and
+    revocation are not looked at.
     """
     if at.tzinfo is None:
         raise ValueError("the time of verification must know its zone")
@@ -163,12 +172,18 @@ def _load(der: bytes) -> x509.Certificate:
 def _up_to_anchor(
     path: list[x509.Certificate], anchors: list[x509.Certificate]
 ) -> tuple[list[x509.Certificate], list[Finding]]:
-    """The path, with the anchor as its last member if there is one, and a finding if there is none."""
-    if any(_fingerprint(anchor) == _fingerprint(path[-1]) for anchor in anchors):
+    """The path, with the anchor as its last member if that follows it, and a finding if it meets none.
+
+    Of a cross-signed root, the path may go on beyond the anchor to an older one.
+    """
+    trusted = {_fingerprint(anchor) for anchor in anchors}
+    if any(_fingerprint(certificate) in trusted for certificate in path):
         return path, []
     for anchor in anchors:
         if _signed_by(path[-1], anchor):
             return [*path, anchor], []
+    if any(_signed_by(certificate, anchor) for certificate in path for anchor in anchors):
+        return path, []
     return path, [finding("chain.untrusted", "no trust anchor ends or signed this chain", value=_title(path[-1]))]
 
 
@@ -262,4 +277,13 @@ def _purposes(extensions: _Extensions) -> tuple[str, ...]:
     purposes = extensions.get(x509.ExtendedKeyUsage)
     if not isinstance(purposes, x509.ExtendedKeyUsage):
         return ()
-    return tuple(_PURPOSES.get(oid, oid.dotted_string) for oid in purposes)
+    return tuple(purpose_name(oid.dotted_string) for oid in purposes)
+
+
+def _usages(extensions: _Extensions) -> tuple[str, ...]:
+    usage = extensions.get(x509.KeyUsage)
+    return usages_of(usage) if isinstance(usage, x509.KeyUsage) else ()
+
+
+def _carried(found: x509.Extension[x509.ExtensionType]) -> CarriedExtension:
+    return CarriedExtension(extension_name(found.oid.dotted_string), found.critical, found.value.public_bytes())

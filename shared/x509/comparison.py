@@ -1,21 +1,38 @@
 """Whether the CA issued what was approved (BR 4.3.1.2): field by field, and every difference is a finding."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import Digest
-from shared.x509.certificate import IssuedCertificate, parse_certificate, was_issued_by
+from shared.x509.certificate import CarriedExtension, IssuedCertificate, parse_certificate, was_issued_by
 from shared.x509.dns import check_dns_name, normalise_dns
-from shared.x509.names import DistinguishedName, SubjectAltNames
+from shared.x509.extensions import (
+    BASIC_CONSTRAINTS,
+    CERTIFICATE_POLICIES,
+    EXTENDED_KEY_USAGE,
+    KEY_USAGE,
+    SUBJECT_ALT_NAME,
+    CertificateExtension,
+)
+from shared.x509.names import Attribute, DistinguishedName, SubjectAltNames
 
 
 class TrustKind(StrEnum):
     """Whether strangers' software trusts the issuing CA; the CA treats the two differently."""
 
     PUBLIC = "public"
+    PRIVATE = "private"
+
+
+class CertificateKind(StrEnum):
+    """What a product's certificates are, as far as it decides on what stands in them."""
+
+    DOMAIN_VALIDATED = "domain-validated"
+    ORGANISATION_VALIDATED = "organisation-validated"
+    EXTENDED_VALIDATION = "extended-validation"
     PRIVATE = "private"
 
 
@@ -26,29 +43,72 @@ class Rule(StrEnum):
     SUBSET = "subset"
     """The CA may leave values out, and add none."""
     CA_BUSINESS = "ca-business"
-    """The CA takes it from the organisation that it validated itself."""
+    """The CA's own: it takes it from the organisation that it validated itself, or from its own practice."""
 
 
 @dataclass(frozen=True)
 class FieldRules:
-    """The rules for certificates of one trust kind; a subject attribute that is not named must be equal."""
+    """The rules for certificates of one kind.
 
-    subject: dict[str, Rule]
+    A subject attribute or an extension that is not named must be equal: neither changed nor left out nor added.
+    """
+
+    subject: Mapping[str, Rule]
+    extensions: Mapping[str, Rule]
+    """By name or dotted OID; names, usages and being a CA are compared apart."""
+    usages: frozenset[str]
+    """Key usages that are the CA's own business; of any other it may leave out what was approved, and add none."""
     adds_www: bool
     """Whether the CA may add `www.` in front of an approved name, which the same person controls."""
 
 
-_ORGANISATION = dict.fromkeys(("O", "L", "ST", "C", "STREET", "postalCode"), Rule.CA_BUSINESS)
-_EXTENDED_VALIDATION = dict.fromkeys(
-    ("serialNumber", "businessCategory", "jurisdictionC", "jurisdictionST", "jurisdictionL"), Rule.CA_BUSINESS
-)
+_ORGANISATION = ("O", "L", "ST", "C", "STREET", "postalCode")
+_EXTENDED_VALIDATION = ("serialNumber", "businessCategory", "jurisdictionC", "jurisdictionST", "jurisdictionL")
 
-RULES: dict[TrustKind, FieldRules] = {
+# RFC 5280 §4.2.1.1, 4.2.1.2, 4.2.1.13 and 4.2.2.1: how to find the issuer and what it says of the certificate. An
+# order has no place for them, nor for policies; basic constraints are judged by what they allow.
+_IDENTIFIERS = ("2.5.29.35", "2.5.29.14", "2.5.29.31", "1.3.6.1.5.5.7.1.1")
+_OWN = dict.fromkeys((*_IDENTIFIERS, CERTIFICATE_POLICIES, BASIC_CONSTRAINTS), Rule.CA_BUSINESS)
+_TIMESTAMPS = {"1.3.6.1.4.1.11129.2.4.2": Rule.CA_BUSINESS}
+"""Of Certificate Transparency (RFC 6962 §3.3)."""
+_ORGANISATION_IDENTIFIER = {"2.23.140.3.1": Rule.CA_BUSINESS}
+"""Of the CA/Browser Forum (EV Guidelines 9.8.2)."""
+# An order has no place for key usages either: the CA goes by the key and by BR 7.1.2.7.11.
+_USAGES = frozenset({"digitalSignature", "keyEncipherment", "keyAgreement"})
+
+
+def _subject(rule: Rule, *kinds: str) -> dict[str, Rule]:
+    return dict.fromkeys(kinds, rule)
+
+
+RULES: Mapping[CertificateKind, FieldRules] = {
+    # A DV certificate says nothing of the organisation but perhaps its country (BR 7.1.2.7.2).
+    CertificateKind.DOMAIN_VALIDATED: FieldRules(
+        subject=_subject(Rule.SUBSET, *_ORGANISATION, "OU") | _subject(Rule.CA_BUSINESS, "C"),
+        extensions=_OWN | _TIMESTAMPS,
+        usages=_USAGES,
+        adds_www=True,
+    ),
     # DigiCert leaves OU out of public TLS certificates (BR 7.1.2.7.4 forbids it).
-    TrustKind.PUBLIC: FieldRules(subject=_ORGANISATION | _EXTENDED_VALIDATION | {"OU": Rule.SUBSET}, adds_www=True),
-    TrustKind.PRIVATE: FieldRules(subject=_ORGANISATION, adds_www=False),
+    CertificateKind.ORGANISATION_VALIDATED: FieldRules(
+        subject=_subject(Rule.CA_BUSINESS, *_ORGANISATION) | _subject(Rule.SUBSET, "OU"),
+        extensions=_OWN | _TIMESTAMPS,
+        usages=_USAGES,
+        adds_www=True,
+    ),
+    CertificateKind.EXTENDED_VALIDATION: FieldRules(
+        subject=_subject(Rule.CA_BUSINESS, *_ORGANISATION, *_EXTENDED_VALIDATION) | _subject(Rule.SUBSET, "OU"),
+        extensions=_OWN | _TIMESTAMPS | _ORGANISATION_IDENTIFIER,
+        usages=_USAGES,
+        adds_www=True,
+    ),
+    CertificateKind.PRIVATE: FieldRules(
+        subject=_subject(Rule.CA_BUSINESS, *_ORGANISATION), extensions=_OWN, usages=_USAGES, adds_www=False
+    ),
 }
-"""Key, EKU, not being a CA, the end of validity and the issuer have no leeway and so no entry."""
+"""Key, EKU, not being a CA, the end of validity, the issuer and its hash have no leeway and so no entry."""
+
+_COMPARED_APART = frozenset({SUBJECT_ALT_NAME, EXTENDED_KEY_USAGE, KEY_USAGE})
 
 
 @dataclass(frozen=True)
@@ -59,13 +119,15 @@ class ApprovedFields:
     hold all of `eku_required` and nothing beyond that and `eku_allowed`. `issuer` is the intermediate's DER.
     """
 
-    trust: TrustKind
+    kind: CertificateKind
     spki_sha256: Digest
     subject: DistinguishedName
     names: SubjectAltNames
     not_after_latest: datetime
     eku_required: frozenset[str]
     eku_allowed: frozenset[str]
+    extensions: tuple[CertificateExtension, ...]
+    signature_hash: str
     issuer: bytes
 
 
@@ -74,12 +136,14 @@ def compare_with_approved(issued: IssuedCertificate, approved: ApprovedFields) -
 
     Raises `RefusedError` with `certificate.unreadable` when the approved issuer is no certificate.
     """
-    rules = RULES[approved.trust]
+    rules = RULES[approved.kind]
     return [
         *_compare_key(issued, approved),
         *_compare_names(issued, approved, rules),
-        *_compare_subject(issued.subject, approved.subject, rules),
+        *_compare_subject(issued.subject, approved, rules),
         *_compare_eku(issued, approved),
+        *_compare_usages(issued.usages, approved, rules),
+        *_compare_extensions(issued.extensions, approved.extensions, rules),
         *_compare_authority(issued, approved),
         *_compare_validity(issued, approved),
     ]
@@ -108,12 +172,19 @@ def _addable(approved: ApprovedFields, rules: FieldRules) -> frozenset[tuple[str
     return frozenset(("dns", name) for name in (own | www if rules.adds_www else own))
 
 
-def _compare_subject(issued: DistinguishedName, approved: DistinguishedName, rules: FieldRules) -> Iterator[Finding]:
-    kinds = dict.fromkeys(attribute.type for attribute in (*approved.attributes, *issued.attributes))
+def _compare_subject(issued: DistinguishedName, approved: ApprovedFields, rules: FieldRules) -> Iterator[Finding]:
+    wanted = approved.subject
+    if wanted.common_name is None and issued.common_name in approved.names.dns:
+        wanted = _with_common_name(wanted, issued.common_name)  # the CA needs one, and orders name an approved name
+    kinds = dict.fromkeys(attribute.type for attribute in (*wanted.attributes, *issued.attributes))
     for kind in kinds:
-        if not _attribute_fits(kind, issued.values(kind), approved.values(kind), rules):
+        if not _attribute_fits(kind, issued.values(kind), wanted.values(kind), rules):
             message = f"the subject's {kind} is not what was approved"
             yield finding("issued.subject-differs", message, value=", ".join(issued.values(kind)) or "(none)")
+
+
+def _with_common_name(subject: DistinguishedName, name: str) -> DistinguishedName:
+    return DistinguishedName(attributes=(*subject.attributes, Attribute(type="CN", value=name)))
 
 
 def _attribute_fits(kind: str, issued: tuple[str, ...], approved: tuple[str, ...], rules: FieldRules) -> bool:
@@ -145,11 +216,38 @@ def _compare_eku(issued: IssuedCertificate, approved: ApprovedFields) -> Iterato
         yield finding("issued.eku-differs", "the certificate does not limit its extended key usage")
 
 
+def _compare_usages(issued: tuple[str, ...], approved: ApprovedFields, rules: FieldRules) -> Iterator[Finding]:
+    wanted = {usage for each in approved.extensions if each.type == KEY_USAGE for usage in each.values}
+    for usage in issued:
+        if usage not in wanted | rules.usages:
+            yield finding("issued.usage-differs", "a key usage was not approved", value=usage)
+    if wanted and not issued:
+        # Without the extension the key is good for any use (RFC 5280 §4.2.1.3).
+        yield finding("issued.usage-differs", "the certificate does not limit the use of its key")
+
+
+def _compare_extensions(
+    issued: Iterable[CarriedExtension], approved: Iterable[CertificateExtension], rules: FieldRules
+) -> Iterator[Finding]:
+    def must_be_equal(kind: str) -> bool:
+        return kind not in _COMPARED_APART and rules.extensions.get(kind, Rule.EQUAL) is Rule.EQUAL
+
+    wanted = {e.type: (e.critical, e.to_x509().public_bytes()) for e in approved if must_be_equal(e.type)}
+    got = {e.type: (e.critical, e.der) for e in issued if must_be_equal(e.type)}
+    for kind in sorted(wanted.keys() | got.keys()):
+        if wanted.get(kind) != got.get(kind):
+            what = "was not approved" if kind not in wanted else "is missing" if kind not in got else "differs"
+            yield finding("issued.extension-differs", f"an extension {what}", value=kind)
+
+
 def _compare_authority(issued: IssuedCertificate, approved: ApprovedFields) -> Iterator[Finding]:
     if issued.is_ca:
         yield finding("issued.is-ca", "the certificate may sign certificates")
     if not was_issued_by(issued, parse_certificate(approved.issuer)):
         yield finding("issued.issuer-differs", "the approved intermediate did not issue it", value=issued.issuer)
+    if issued.signature_hash not in (None, approved.signature_hash):
+        message = f"it is not signed with {approved.signature_hash}"
+        yield finding("issued.hash-differs", message, value=issued.signature_hash)
 
 
 def _compare_validity(issued: IssuedCertificate, approved: ApprovedFields) -> Iterator[Finding]:

@@ -73,6 +73,16 @@ _SPELLINGS = {name.lower(): name for name in OIDS}
 _DOTTED = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,38})){1,31}")
 
 
+def extension_name(oid: str) -> str:
+    """The name of an extension that has one, or else the OID itself."""
+    return _TYPE_OF.get(oid, oid)
+
+
+def purpose_name(oid: str) -> str:
+    """The name of an extended key usage that has one, or else the OID itself."""
+    return _PURPOSE_OF.get(oid, oid)
+
+
 def canonical_extension_type(text: str) -> str:
     """The name of an extension in its own spelling, or else its dotted OID. Raises `ValueError`."""
     name = _SPELLINGS.get(text.lower()) or _TYPE_OF.get(text)
@@ -222,7 +232,7 @@ def read_extension(found: x509.Extension[x509.ExtensionType]) -> CertificateExte
 def _values(value: x509.ExtensionType) -> tuple[str, ...]:
     match value:
         case x509.KeyUsage():
-            return tuple(usage for usage, field in USAGES.items() if _bit(value, field))
+            return usages_of(value)
         case x509.ExtendedKeyUsage():
             return tuple(oid.dotted_string for oid in value)
         case x509.BasicConstraints():
@@ -233,6 +243,11 @@ def _values(value: x509.ExtensionType) -> tuple[str, ...]:
             return tuple(each.policy_identifier.dotted_string for each in value)
         case _:
             return (b64encode(value.public_bytes()).decode(),)
+
+
+def usages_of(usage: x509.KeyUsage) -> tuple[str, ...]:
+    """The key usages that are set, in the order of their bits."""
+    return tuple(name for name, field in USAGES.items() if _bit(usage, field))
 
 
 def _bit(usage: x509.KeyUsage, field: str) -> bool:

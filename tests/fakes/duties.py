@@ -15,6 +15,7 @@ from services.issuer.books import Books, Pace
 from services.issuer.feed import StatusFeed
 from services.issuer.fit import FitChecks
 from services.issuer.following import Following
+from services.issuer.inspection import Inspection
 from services.issuer.model import Order
 from services.issuer.ordering import Ordering
 from services.issuer.recovering import Recovery
@@ -257,6 +258,7 @@ class Issuer(InProcess):
         self.offered: list[Order] = []
         super().__init__(Duty.ISSUER, policy_text, steps=steps)
         self.ca = FakeCa(self.clock, steps=steps)
+        self.linter = MemoryLinter()
         self.ordering = self.new_copy()
 
     def new_copy(self, pace: Pace = PACE) -> Ordering:
@@ -270,7 +272,7 @@ class Issuer(InProcess):
             fit=FitChecks(self.ca, self.clock),
             in_force=self.in_force,
             key=self.key,
-            roots=[shared_ca().root],
+            inspection=Inspection(self.linter, self.in_force, [shared_ca().root], self.clock),
             metrics=self.evidence,
             clock=self.clock,
         )

@@ -90,7 +90,7 @@ async def said(worker: LintWorker, der: bytes) -> str:
 
 async def test_a_good_certificate_of_each_kind_has_no_errors() -> None:
     async with closing(LintWorker()) as worker:
-        for kind in LintKind:
+        for kind in (PUBLIC, LintKind.PRIVATE):
             found = await worker.lint(certificate(1), kind)
             assert not refuses(found), found
 

@@ -2,11 +2,11 @@
 
 from services.issuer.adapters.orders import MongoOrders
 from services.issuer.model import Order
-from shared.vocabulary.orders import OrderState
 from shared.config import DatabaseSettings
 from shared.identifiers import new_request_id
 from shared.mongo.database import Database
 from shared.vocabulary.duties import Duty
+from shared.vocabulary.orders import OrderState
 from tests.infrastructure import DutyDatabases
 
 

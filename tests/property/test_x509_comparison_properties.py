@@ -6,19 +6,21 @@ from hypothesis import strategies as st
 
 from shared.vocabulary.names import Digest
 from shared.x509.certificate import IssuedCertificate, parse_certificate
-from shared.x509.comparison import ApprovedFields, TrustKind, compare_with_approved
+from shared.x509.comparison import ApprovedFields, CertificateKind, compare_with_approved
 from shared.x509.names import Attribute, DistinguishedName
 from tests.vectors.x509.builders import LEAF, LOWER, NAMES, SUBJECT, UPPER, patient
 
 ISSUED = parse_certificate(LEAF.issue())
 APPROVED = ApprovedFields(
-    trust=TrustKind.PUBLIC,
+    kind=CertificateKind.ORGANISATION_VALIDATED,
     spki_sha256=ISSUED.spki_sha256,
     subject=SUBJECT,
     names=NAMES,
     not_after_latest=LEAF.not_after,
     eku_required=frozenset({"serverAuth"}),
     eku_allowed=frozenset(),
+    extensions=(),
+    signature_hash="sha256",
     issuer=LOWER.issue(),
 )
 ELSEWHERE = parse_certificate(replace(LEAF, signer="other root").issue())

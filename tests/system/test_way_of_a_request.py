@@ -13,7 +13,7 @@ from deploy.local.stack import Stack
 from shared.client.errors import CommandRefusedError
 from shared.clock import SystemClock
 from shared.contracts.content import RequestContent
-from shared.contracts.replies import RequestSummary
+from shared.contracts.replies import RequestSummary, StatusResult
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import read_evidence, verify_evidence
 from shared.vocabulary.formats import DownloadFormat
@@ -155,19 +155,66 @@ async def test_a_slow_order_shows_as_ordered_and_is_fetched_when_the_ca_issues_i
     assert (await people.shop.download(request_id)).content
 
 
-async def test_a_certificate_that_differs_from_the_approval_is_held_back(stack: Stack, people: People) -> None:
+async def ordered_with(stack: Stack, people: People, *ends: State, **knobs: object) -> StatusResult:
+    """What becomes of an approved request that the CA's stand-in serves with its knobs set like this."""
     sandbox = sandbox_of(stack)
-    sandbox.set_knobs(mutate=["added_name"])
+    sandbox.set_knobs(**knobs)
     try:
-        request_id = await submitted(people)
+        request_id = await submitted(people, world.content(csr=world.make_csr("shop.example.com")))
         await approve(people, request_id)
-        status = await reach(people, request_id, State.QUARANTINED)
+        return await reach(people, request_id, *ends)
     finally:
         sandbox.reset_knobs()
-    assert "issued.names-differ" in {found.code for found in status.findings}
+
+
+@pytest.mark.parametrize(
+    ("mutation", "code"),
+    [
+        ("wrong_key", "issued.key-differs"),
+        ("added_name", "issued.names-differ"),
+        ("longer_validity", "issued.validity-too-long"),
+        ("ca_certificate", "issued.is-ca"),
+        ("added_usage", "issued.eku-differs"),
+        ("foreign_issuer", "issued.issuer-differs"),
+        ("other_intermediate", "issued.issuer-differs"),
+        ("broken_signature", "issued.issuer-differs"),
+    ],
+)
+async def test_a_certificate_that_differs_from_the_approval_is_held_back(
+    stack: Stack, people: People, mutation: str, code: str
+) -> None:
+    ends = (State.QUARANTINED, State.ISSUED)
+    status = await ordered_with(stack, people, *ends, mutate=[mutation])
+    assert status.request.state is State.QUARANTINED
+    assert {code, "issued.revocation-proposed"} <= {found.code for found in status.findings}
     with pytest.raises(CommandRefusedError) as refused:
-        await people.shop.download(request_id)
+        await people.shop.download(status.request.request_id)
     assert [found.code for found in refused.value.findings] == ["download.quarantined"]
+
+
+async def test_a_certificate_that_is_held_back_can_be_revoked_as_it_was_proposed(stack: Stack, people: People) -> None:
+    status = await ordered_with(stack, people, State.QUARANTINED, mutate=["added_name"])
+    await people.olga.revoke(status.request.request_id, RevocationReason.SUPERSEDED)
+    await reach(people, status.request.request_id, State.REVOKED)
+
+
+@pytest.mark.parametrize("knobs", [{"mutate": ["add_www"]}, {"organization_name": "Another Name of Ours"}], ids=str)
+async def test_what_is_the_cas_own_business_is_delivered(
+    stack: Stack, people: People, knobs: dict[str, object]
+) -> None:
+    status = await ordered_with(stack, people, State.QUARANTINED, State.ISSUED, **knobs)
+    assert status.request.state is State.ISSUED, status.findings
+    assert (await people.shop.download(status.request.request_id)).content
+
+
+@pytest.mark.parametrize(("sent", "delivered"), [(2, 2), (3, 2), (4, 3), (5, 4)])
+async def test_a_chain_that_the_ca_sends_is_delivered_without_its_root(
+    stack: Stack, people: People, sent: int, delivered: int
+) -> None:
+    status = await ordered_with(stack, people, State.QUARANTINED, State.ISSUED, chain_length=sent)
+    assert status.request.state is State.ISSUED, status.findings
+    download = await people.shop.download(status.request.request_id)
+    assert len(x509.load_pem_x509_certificates(download.content)) == delivered
 
 
 async def test_a_requester_sees_only_its_own_requests(people: People) -> None:

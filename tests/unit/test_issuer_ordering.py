@@ -264,7 +264,7 @@ async def test_what_the_ledger_says_without_the_issuers_own_signed_intent_is_nev
     await case.issuer.work_off()
     stored = await case.stored()
     assert stored.state is OrderState.QUARANTINED
-    assert [found.code for found in stored.findings] == [code]
+    assert [found.code for found in stored.findings] == [code, "issued.revocation-proposed"]
 
 
 @pytest.mark.parametrize("difference", ["name", "intermediate", "later", "key"])
@@ -283,8 +283,11 @@ async def test_a_certificate_that_differs_is_held_back_with_its_reasons(differen
     await case.issuer.work_off()
     (told,) = lifecycle(case.issuer.publisher.published)
     assert told.type == "ra.certificate.quarantined.v1"
-    assert data_of(told)["findings"]
+    *differences, proposal = data_of(told)["findings"]
+    assert differences
+    assert f"ra revoke {case.id}" in proposal["message"]
     assert (await case.stored()).state is OrderState.QUARANTINED
+    assert case.issuer.counted("ra_certificates_quarantined") == 1
 
 
 def _certified(ca: world.Ca, ordered: OrderRequest, *, csr: bytes | None = None, days: int = 100) -> tuple[bytes, ...]:

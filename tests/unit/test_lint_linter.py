@@ -26,7 +26,9 @@ from tests.vectors.x509.builders import patient
 from tests.world import shared_ca
 
 BEGIN = datetime(2026, 11, 20, tzinfo=UTC)
-TRUST = {LintKind.PUBLIC_TLS: TrustKind.PUBLIC, LintKind.PRIVATE: TrustKind.PRIVATE}
+TRUST = dict.fromkeys(LintKind, TrustKind.PUBLIC) | {LintKind.PRIVATE: TrustKind.PRIVATE}
+REQUESTED = [LintKind.PUBLIC_TLS, LintKind.PRIVATE]
+"""What a would-be certificate can be judged as."""
 SUBJECT = DistinguishedName.of(C="GB", O="Example Ltd", CN="www.example.com")
 NAMES = SubjectAltNames(dns=("www.example.com", "*.shop.example.com"))
 KEYS: dict[str, CertificateIssuerPrivateKeyTypes] = {
@@ -84,13 +86,13 @@ def codes(found: list[Finding], severity: Severity = Severity.ERROR) -> list[str
 
 
 @pytest.mark.parametrize("key", ["rsa-2048", "ecdsa-p256", "ecdsa-p384"])
-@pytest.mark.parametrize("kind", list(LintKind))
+@pytest.mark.parametrize("kind", REQUESTED)
 def test_a_good_request_of_each_kind_gives_nothing_but_notes(kind: LintKind, key: str) -> None:
     found = lint(would_be(kind, key=key), kind)
     assert {finding.severity for finding in found} <= {Severity.NOTE}, found
 
 
-@pytest.mark.parametrize("kind", list(LintKind))
+@pytest.mark.parametrize("kind", REQUESTED)
 def test_a_certificate_for_client_and_server_is_good(kind: LintKind) -> None:
     assert not refuses(lint(would_be(kind, eku=("serverAuth", "clientAuth")), kind))
 
@@ -146,8 +148,19 @@ def test_what_digicert_always_does_warns_nobody() -> None:
 
 
 def test_the_habits_are_rules_that_the_linter_knows() -> None:
-    known = {rule.code for rule in rules_of(LintKind.PUBLIC_TLS).validators.validations}
+    known = {rule.code for kind in LintKind for rule in rules_of(kind).validators.validations}
     assert known >= linter._HABITS
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (LintKind.PUBLIC_TLS_DV, "serverauth.dv.unknown-attribute-present"),
+        (LintKind.PUBLIC_TLS_EV, "ev-guidelines.business-category-attribute-absent"),
+    ],
+)
+def test_what_is_good_for_one_kind_of_validation_is_not_for_another(kind: LintKind, code: str) -> None:
+    assert f"lint.cabf.{code}" in codes(lint(would_be(LintKind.PUBLIC_TLS), kind))
 
 
 def test_a_public_certificate_without_revocation_addresses_is_an_error() -> None:

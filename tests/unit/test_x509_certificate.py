@@ -22,6 +22,7 @@ from tests.vectors.x509.builders import (
     UPPER,
     Plan,
     key,
+    named,
     sha1_root,
 )
 
@@ -105,6 +106,17 @@ def test_a_chain_up_to_an_anchor_holds_with_and_without_the_root() -> None:
     assert codes(CHAIN[:-1]) == []
     assert codes((UPPER, ROOT)) == []
     assert codes((LEAF, LOWER), anchors=(UPPER,)) == []
+
+
+def test_a_chain_may_go_on_beyond_an_anchor_to_an_older_root_and_must_hold_there_too() -> None:
+    assert codes(CHAIN, anchors=(UPPER,)) == []
+    assert codes((LEAF, LOWER, UPPER, OTHER_ROOT), anchors=(UPPER,)) == ["chain.signature"]
+    cross_signed = replace(ROOT, signer="older root", issuer=named("older root"))
+    older = replace(
+        ROOT, owner="older root", signer="older root", subject=named("older root"), issuer=named("older root")
+    )
+    assert codes((LEAF, LOWER, UPPER, cross_signed, older)) == []
+    assert codes((LEAF, LOWER, UPPER, cross_signed, older), anchors=(OTHER_ROOT,)) == ["chain.untrusted"]
 
 
 def test_an_anchor_is_known_by_its_fingerprint_and_not_by_its_name() -> None:

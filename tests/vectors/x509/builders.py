@@ -77,6 +77,10 @@ class Plan:
     serial: int = 0x1234
     critical: tuple[x509.ExtensionType, ...] = ()
     """Further extensions, all of them critical."""
+    others: tuple[x509.ExtensionType, ...] = ()
+    """Further extensions, none of them critical."""
+    sha384: bool = False
+    """Signed with SHA-384 instead of SHA-256."""
 
     def issue(self) -> bytes:
         """The certificate's DER."""
@@ -98,7 +102,11 @@ class Plan:
             builder = builder.add_extension(x509.SubjectAlternativeName(self.names.to_x509()), critical=False)
         for extension in self.critical:
             builder = builder.add_extension(extension, critical=True)
-        return builder.sign(key(self.signer), hashes.SHA256()).public_bytes(Encoding.DER)
+        for extension in self.others:
+            builder = builder.add_extension(extension, critical=False)
+        return builder.sign(key(self.signer), hashes.SHA384() if self.sha384 else hashes.SHA256()).public_bytes(
+            Encoding.DER
+        )
 
 
 def sha1_root() -> bytes:
