@@ -210,7 +210,8 @@ class Program:
                     for found in self._alternatives(part, scope)
                     for each in self._deeper(part, found, scope, depth)
                 ]
-                bindings = [known | each for known in bindings for each in more] or bindings
+                together = [known | each for known in bindings for each in more if _agree(known, each)]
+                bindings = _each_once(together) or bindings
         return bindings
 
     def _deeper(self, node: ast.expr, found: _Meaning, scope: Scope, depth: int) -> list[_Binding]:
@@ -273,6 +274,15 @@ class Program:
             found |= names
             waiting += names
         return found
+
+
+def _agree(one: _Binding, other: _Binding) -> bool:
+    """Whether what both speak of means the same in both: a name stands for one thing at a time."""
+    return all(one.get(key, place)[0] is place[0] for key, place in other.items())
+
+
+def _each_once(bindings: list[_Binding]) -> list[_Binding]:
+    return [dict(each) for each in dict.fromkeys(tuple(binding.items()) for binding in bindings)]
 
 
 def _parameters(function: _Function) -> dict[str, ast.expr | None]:
