@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gmpy2  # type: ignore[import-untyped]  # it comes with badkeys and has no types
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
@@ -109,7 +110,7 @@ def _rsa_key(first: int, second: int, exponent: int = 65537, private: int | None
         algorithm, number = RSA_ALGORITHMS[name]
         hashed = sequence(sequence(oid(number), NULL), tlv(0x04, hashlib.new(name, data).digest()))
         padded = b"\0\1" + b"\xff" * (size - 3 - len(hashed)) + b"\0" + hashed
-        return sequence(oid(algorithm), NULL), pow(int.from_bytes(padded), signing, modulus).to_bytes(size)
+        return sequence(oid(algorithm), NULL), int(gmpy2.powmod(int.from_bytes(padded), signing, modulus)).to_bytes(size)
 
     return Key(rsa_public(modulus, exponent), sign)
 
@@ -231,9 +232,13 @@ def _read_extension(text: str) -> bytes:
 
 
 def _extension(kind: str, values: Iterable[str], *, critical: bool = False) -> bytes:
-    return sequence(
-        oid(EXTENSIONS.get(kind, kind)), TRUE if critical else b"", tlv(0x04, _CONTENT.get(kind, _hexadecimal)(values))
-    )
+    number = oid(EXTENSIONS.get(kind, kind))
+    return sequence(number, TRUE if critical else b"", tlv(0x04, content_of(kind, values)))
+
+
+def content_of(kind: str, values: Iterable[str]) -> bytes:
+    """The DER inside of an extension that holds these values."""
+    return _CONTENT.get(kind, _hexadecimal)(values)
 
 
 def _key_usage(values: Iterable[str]) -> bytes:
@@ -301,9 +306,9 @@ _CONTENT: Mapping[str, Callable[[Iterable[str]], bytes]] = {
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def written(recipe: Recipe) -> str:
-    """A new request after this recipe, PEM."""
-    key = KEYS[recipe.get("key", "ecdsa-p256")]()
+def written(recipe: Recipe, key: Key | None = None) -> str:
+    """A request after this recipe, PEM; by default of a new key."""
+    key = key or KEYS[recipe.get("key", "ecdsa-p256")]()
     signed = signed_part(recipe, key.spki)
     algorithm, signature = key.sign(signed, recipe.get("hash", "sha256"))
     return pem(sequence(signed, algorithm, tlv(0x03, b"\0", signature)))
