@@ -12,7 +12,7 @@ from shared.contracts.content import RequestContent
 from shared.errors import RefusedError
 from shared.lint.kinds import LintKind
 from shared.policy.composition import Composed, compose
-from shared.policy.fitness import RULES, Proposal, last_day
+from shared.policy.fitness import RULES, Proposal, check_expiry, last_day
 from shared.policy.model import EnrollmentMethod, Trust
 from shared.policy.policy import Policy
 from shared.policy.resolution import ResolvedPolicy, resolve
@@ -94,6 +94,9 @@ def screen(content: RequestContent, policy: Policy, *, today: date) -> Screened:
         ),
     )
     steps = [reading, choosing, Step("enrollment method", tuple(_check_method(content, policy)))]
+    if resolved is not None and csr is None:
+        expiry = tuple(check_expiry(content.expires_on, resolved, today=today))
+        steps.append(Step("expiration date", expiry))
     if csr is None or resolved is None:
         return Screened(tuple(steps), csr, resolved)
     composed = compose(csr, content.entered, resolved)

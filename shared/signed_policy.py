@@ -4,6 +4,7 @@ A duty takes a policy that two pinned officers signed, and no older one than it 
 force. A changed file is taken up on SIGHUP, whole or not at all.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ class PolicyKeeper:
             UnavailableError: the database is away.
         """
         try:
-            policy = read_signed_policy(self.settings, self.clock)
+            policy = await asyncio.to_thread(read_signed_policy, self.settings, self.clock)
             self.check(policy)
             await self._remember(policy)
         except RefusedError as refused:

@@ -26,6 +26,7 @@ from shared.evidence.verification import (
 from shared.policy.composition import compose
 from shared.policy.policy import Policy
 from shared.policy.resolution import resolve_again
+from shared.screening import check_sender
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import ApprovalGroupName, Digest, IdentityName
@@ -80,6 +81,9 @@ def renewal(case: Case, in_force: PolicyInForce, *, now: datetime) -> Revision |
         return None
     submission, verified = verify_revision(case.evidence, in_force.anchor, now=now)
     former = verified.revision
+    barred = list(check_sender(submission.content, former.requesters[0], in_force.policy))
+    if barred:
+        raise RefusedError.of(barred)
     resolved = resolve_again(in_force.policy, former.policy)
     if resolved == former.policy:
         return None

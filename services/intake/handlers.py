@@ -80,11 +80,11 @@ class SubmitRequestHandler:
                 raise
             return stored
         # RSA keys, hundreds of names and a file of keys take a while: meanwhile the event loop goes on.
-        screened = await asyncio.to_thread(self._screened, submission.content, policy, now.date())
+        screened, template = await asyncio.to_thread(self._screened, submission.content, policy, now.date())
         key = None if screened.csr is None else await self.keys.load(screened.csr.spki_sha256)
         requesters = rules.requesters_of(submission.content, message.sender)
         found = known_keys.check_known_key(key, requesters, policy)
-        screened = await self._linted(replace(screened, added=(*screened.added, *found)), policy)
+        screened = await self._linted(replace(screened, added=(*screened.added, *found)), template)
         record, publish = self._recorded(message, submission, screened, policy)
         if not await self.requests.insert(record.followed_by(message.id, *publish)):
             return await self._again(message, submission)
@@ -92,20 +92,21 @@ class SubmitRequestHandler:
         await self._take_key(record, key)
         return Outcome(publish=publish)
 
-    def _screened(self, content: RequestContent, policy: Policy, today: date) -> Screened:
-        """What the rules say, and what is known of the key outside."""
+    def _screened(self, content: RequestContent, policy: Policy, today: date) -> tuple[Screened, bytes]:
+        """What the rules say and what is known of the key outside; and the certificate that this would become."""
         screened = screen(content, policy, today=today)
-        if screened.csr is None:
-            return screened
-        return replace(screened, added=tuple(self.published.check(screened.csr.spki)))
+        if screened.csr is not None:
+            screened = replace(screened, added=tuple(self.published.check(screened.csr.spki)))
+        if screened.proposal is None or refuses(screened.findings):
+            return screened, b""
+        signing = screened.proposal.resolved.signing_certificate
+        return screened, template_of(screened.proposal, policy.intermediates[signing])
 
-    async def _linted(self, screened: Screened, policy: Policy) -> Screened:
+    async def _linted(self, screened: Screened, template: bytes) -> Screened:
         """With what the linter says of the certificate that this would become, if it would become one."""
         if screened.proposal is None or refuses(screened.findings):
             return screened
-        resolved = screened.proposal.resolved
-        template = template_of(screened.proposal, policy.intermediates[resolved.signing_certificate])
-        found = await self.linter.lint(template, LINT_KINDS[resolved.trust])
+        found = await self.linter.lint(template, LINT_KINDS[screened.proposal.resolved.trust])
         return replace(screened, added=(*screened.added, *found))
 
     def _check_sender(self, message: Received[commands.SubmitRequest], submission: VerifiedSubmission) -> None:

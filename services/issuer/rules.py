@@ -26,6 +26,7 @@ from shared.identifiers import begun_ms, following_id
 from shared.messaging.schedule import milliseconds
 from shared.policy.fitness import last_day, purposes_of
 from shared.policy.resolution import resolve_again
+from shared.screening import check_sender
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.formats import DownloadFormat
@@ -53,7 +54,11 @@ def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: dateti
                 "the policy that applies to this request has changed since it was signed",
             )
         )
-    findings = [*judged_by(current, revision, today=now.date()), *check_orderable(revision)]
+    findings = [
+        *check_sender(approval.submission.content, revision.requesters[0], in_force.policy),
+        *judged_by(current, revision, today=now.date()),
+        *check_orderable(revision),
+    ]
     if refuses(findings):
         raise RefusedError.of(findings)
     return approval

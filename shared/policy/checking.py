@@ -58,6 +58,9 @@ _KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+)\s*=")
 _NAME_ITSELF = "[key]"
 """Where pydantic says that the name of an entry is meant."""
 
+MOST_COMPARED = 200
+"""Among more names than these nobody looks for the one that was meant."""
+
 Path = tuple[str, ...]
 
 
@@ -158,7 +161,8 @@ def _mistakes(
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, [str(each) for each in known], n=1)
+    names = [str(each) for each in known]
+    close = get_close_matches(name, names, n=1) if len(names) <= MOST_COMPARED else []
     return f"; did you mean {close[0]}?" if close else ""
 
 

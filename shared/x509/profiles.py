@@ -63,6 +63,22 @@ X520_BOUNDS: Mapping[str, int] = {
 """The upper bounds of X.520 (RFC 5280 Appendix A.1, RFC 4519) in characters, by short name."""
 BOUND_OF_OTHERS = 256
 MAX_SUBJECT_VALUES = 16
+THE_CAS_OWN = frozenset(
+    {
+        "2.5.29.14",  # subject key identifier
+        "2.5.29.30",  # name constraints
+        "2.5.29.31",  # CRL distribution points
+        "2.5.29.33",  # policy mappings
+        "2.5.29.35",  # authority key identifier
+        "2.5.29.36",  # policy constraints
+        "2.5.29.46",  # freshest CRL
+        "2.5.29.54",  # inhibit anyPolicy
+        "1.3.6.1.5.5.7.1.1",  # authority information access
+        "1.3.6.1.4.1.11129.2.4.2",  # certificate transparency: embedded timestamps
+        "1.3.6.1.4.1.11129.2.4.3",  # certificate transparency: poison
+    }
+)
+"""Extensions that a CA writes by itself, or that only a CA's certificate has: no profile may speak of them."""
 
 
 class Editor(StrEnum):
@@ -128,7 +144,8 @@ class DnAttribute(Model):
     @property
     def obtainable(self) -> bool:
         """Whether there is a way for a value to come into the subject."""
-        return self.from_csr or bool(self.editable_by) or self.fixed is not None or self.default is not None
+        entered = Editor.REQUESTER in self.editable_by
+        return self.from_csr or entered or self.fixed is not None or self.default is not None
 
     @property
     def bound(self) -> int:
@@ -284,6 +301,13 @@ class ExtensionProfile(Model):
         if isinstance(value, dict) and isinstance(value.get("extensions"), list):
             return {**value, "extensions": [_spelled(rule) for rule in value["extensions"]]}
         return value
+
+    @model_validator(mode="after")
+    def _leaves_the_cas_own(self) -> Self:
+        types = {*(rule.type for rule in self.extensions), *self.user_defined_extensions}
+        if own := sorted(types & THE_CAS_OWN):
+            raise ValueError(f"the CA alone writes: {', '.join(own)}")
+        return self
 
     @model_validator(mode="after")
     def _names_each_once(self) -> Self:

@@ -20,6 +20,7 @@ from tests.fakes.cases import WEB, Opened, open_case
 from tests.fakes.duties import Issuer, data_of, delivery_of, event, lifecycle
 from tests.world import NOW, decision, signing_key
 
+NOT_ASKED_FOR = world.newer_policy(('permissions.web = ["submit"]', 'permissions.web = ["view"]'))
 QUORUM_OF_THREE = world.newer_policy(("quorum = 2", "quorum = 3"))
 ELSEWHERE = world.newer_policy(('description = "Operator: sees', 'description = "An operator: sees'))
 OUTSIDE = world.newer_policy(('dns_suffixes = ["example.com", "example.org"]', 'dns_suffixes = ["example.net"]'))
@@ -156,7 +157,12 @@ async def test_a_change_back_is_one_more_renewal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "code"), [(OUTSIDE, "name.dns-outside"), (NO_SUCH_PROFILE, "request.unknown-dn-profile")]
+    ("policy", "code"),
+    [
+        (OUTSIDE, "name.dns-outside"),
+        (NOT_ASKED_FOR, "identity.not-permitted"),
+        (NO_SUCH_PROFILE, "request.unknown-dn-profile"),
+    ],
 )
 async def test_what_the_policy_no_longer_allows_stays_pending_with_its_reasons_and_cannot_be_approved(
     policy: str, code: str
@@ -173,6 +179,14 @@ async def test_what_the_policy_no_longer_allows_stays_pending_with_its_reasons_a
     shown, revision, _ = await look(case)
     assert (shown.blocked_because, revision.number) == ((), 1)
     assert lifecycle(await case.send(case.approval_by("ben"), by="ben")) != []
+
+
+async def test_a_request_of_somebody_who_may_no_longer_submit_cannot_be_approved() -> None:
+    case = await open_case()
+    case.duty.adopt(NOT_ASKED_FOR)
+    shown, _, _ = await look(case)
+    assert [found.code for found in shown.blocked_because] == ["identity.not-permitted"]
+    assert await case.refused(case.approval_by("ben"), by="ben") == ["identity.not-permitted"]
 
 
 @pytest.mark.parametrize("how", ["denied", "withdrawn"])

@@ -109,6 +109,12 @@ def test_a_day_in_the_future_is_judged_by_its_own_calendar(office: Office) -> No
     assert "validity.too-long" in later.output
 
 
+def test_choices_and_days_that_make_no_sense_are_a_wrong_command_line(office: Office) -> None:
+    asked = world.content().canonical().decode()
+    assert office.run("explain", "-", "--dn-profile", "server", typed=asked).exit_code == Exit.USAGE
+    assert office.run("explain", "-", "--on", "9999-12-31", typed=asked).exit_code == Exit.USAGE
+
+
 def test_what_is_no_request_is_said_to_be_none(office: Office) -> None:
     result = office.run("explain", office.file("x", "{}"))
     assert result.exit_code == Exit.REFUSED

@@ -145,6 +145,16 @@ def test_a_requester_counts_only_where_both_the_signed_policy_and_the_verifiers_
     assert "decision.by-requester" in _codes(_approved_by_its_requester(world.policy()), policy_text=lenient)
 
 
+def test_a_requester_who_may_no_longer_submit_gets_nothing_ordered() -> None:
+    text = world.policy_text().replace('permissions.web = ["submit"]', 'permissions.web = ["view"]')
+    assert "identity.not-permitted" in _codes(world.approved().evidence, policy_text=text)
+
+
+def test_a_signing_certificate_that_is_kept_for_others_orders_nothing_for_this_requester() -> None:
+    text = world.policy_text().replace("max_validity_days = 199", 'max_validity_days = 199\nsubmitters = ["portal"]')
+    assert "identity.not-permitted" in _codes(world.approved().evidence, policy_text=text)
+
+
 def test_an_approver_removed_from_the_policy_no_longer_counts() -> None:
     text = world.policy_text()
     text = text.replace('permissions.web = ["decide", "view", "submit"]', 'permissions.web = ["view"]')

@@ -11,6 +11,7 @@ from shared.evidence.steps import proposal_of
 from shared.policy.fitness import check_request, last_day
 from shared.policy.policy import Policy
 from shared.policy.resolution import ResolvedPolicy
+from shared.screening import screen
 from shared.vocabulary.findings import Finding, refuses
 from shared.x509.names import DistinguishedName
 from tests import world
@@ -103,3 +104,8 @@ def test_the_approvers_are_warned_of_what_a_public_ca_leaves_out() -> None:
     found = check_request(replace(proposal, subject=subject))
     assert [(each.code, each.value) for each in found] == [("dn.left-out", "Sales")]
     assert not refuses(found)
+
+
+def test_what_can_be_told_without_a_csr_is_told_with_what_is_wrong_with_it() -> None:
+    screened = screen(world.content(csr="none", expires_on=TODAY), world.policy(), today=TODAY)
+    assert [found.code for found in screened.findings] == ["csr.unreadable", "validity.past"]

@@ -327,6 +327,21 @@ SHAPES: dict[str, tuple[str, str, str]] = {
         "required = true\nfrom_csr = false",
         "attributes.2",
     ),
+    "an attribute that approvers alone may enter": (
+        'required = true\neditable_by = ["requester"]',
+        'required = true\nfrom_csr = false\neditable_by = ["approver"]',
+        "attributes.2",
+    ),
+    "an extension that the CA alone writes": (
+        'type = "keyUsage"\ncritical = true\nfixed = ["digitalSignature"]',
+        'type = "2.5.29.35"\nfixed = ["BQA="]',
+        "the CA alone writes",
+    ),
+    "an extension that the CA alone writes, of one's own": (
+        "user_defined_extensions = []",
+        'user_defined_extensions = ["1.3.6.1.4.1.11129.2.4.3"]',
+        "the CA alone writes",
+    ),
     "a fixed value that may be entered": (
         'fixed = "Example Ltd"',
         'fixed = "Example Ltd"\neditable_by = ["requester"]',

@@ -14,7 +14,7 @@ from services.desk.commands.picks import (
     ExtensionProfilePick,
     SigningCertificatePick,
 )
-from services.desk.exits import Exit
+from services.desk.exits import Exit, usage
 from services.desk.explaining import Explanation, content_of, explain
 from services.desk.files import read_input
 from services.desk.frame import Desk, command
@@ -32,6 +32,8 @@ from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Model
 from shared.vocabulary.names import DigestField, IdentityName
 from shared.x509.csr import parse_csr
+
+LAST_YEAR = 2999
 
 app = typer.Typer(help="Check policy files, and sign them as a policy officer.", no_args_is_help=True)
 
@@ -108,10 +110,14 @@ def explain_request(
     who = None if sender is None else IdentityName(sender)
     data = read_input(asked, limit=MAX_MESSAGE_BYTES)
     if data.lstrip().startswith(b"{"):
+        if any((signing_certificate, approval_group, extension_profile, dn_profile)):
+            raise usage("a whole request has its choices already: give them with a CSR only")
         content = RequestContent.read(data, code="submission.invalid")
     else:
         choices = Choices(signing_certificate, approval_group, extension_profile, dn_profile)
         content = content_of(parse_csr(data), choices, policy, who)
+    if on is not None and on.year > LAST_YEAR:
+        raise usage(f"--on {on.date()}: nothing is known of the time after {LAST_YEAR}")
     explanation = asyncio.run(_explain(content, policy, who, on.date() if on else SystemClock().now().date()))
     desk.screen.result(explanation)
     show_explanation(desk.screen, explanation)
