@@ -160,7 +160,6 @@ async def test_a_change_back_is_one_more_renewal() -> None:
     ("policy", "code"),
     [
         (OUTSIDE, "name.dns-outside"),
-        (NOT_ASKED_FOR, "identity.not-permitted"),
         (NO_SUCH_PROFILE, "request.unknown-dn-profile"),
     ],
 )
