@@ -3,5 +3,5 @@
 Consumes: replies and notices to its identity.
 Publishes: the commands of its identity.
 Owns: nothing.
-May reach: RabbitMQ, as whoever uses it.
+May reach: RabbitMQ, as whoever uses it; to reconcile, DigiCert with a view-only key.
 """

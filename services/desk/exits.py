@@ -3,7 +3,9 @@
 from enum import IntEnum
 
 from shared.client import errors
-from shared.errors import RefusedError
+from shared.digicert.diagnosis import diagnose
+from shared.digicert.errors import CaRefusedError
+from shared.errors import RefusedError, UnavailableError
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Model
 
@@ -17,9 +19,9 @@ class Exit(IntEnum):
     SELF_CONSISTENT = 3
     """`ra audit verify` without an anchor: nothing contradicts itself, and nothing is trusted."""
     REFUSED = 4
-    """A duty or a check refused, or there is no such request: the findings say why."""
+    """A duty or a check refused, or found something: the findings say what."""
     UNAVAILABLE = 6
-    """The broker or an answer did not come in time: repeat it."""
+    """The broker, the CA or an answer did not come in time: repeat it."""
     FAILED = 7
     """A duty failed; its operators know."""
     INTERNAL = 70
@@ -31,9 +33,9 @@ class Exit(IntEnum):
 
 
 EXIT_STATUS = """\
-Exit status: 0 done; 2 wrong command line; 3 audit: self-consistent, not trusted; 4 refused, or no such request; \
-6 no answer in time, broker away, or still waiting; 7 a duty failed; 70 a mistake in ra; 78 wrong configuration; \
-130 interrupted.
+Exit status: 0 done; 2 wrong command line; 3 audit: self-consistent, not trusted; 4 refused, no such request, or \
+something found; 6 no answer in time, broker or CA away, or still waiting; 7 a duty failed; 70 a mistake in ra; \
+78 wrong configuration; 130 interrupted.
 """
 
 
@@ -72,6 +74,7 @@ _ENDINGS: tuple[tuple[type[Exception], Exit, str], ...] = (
     (errors.CommandFailedError, Exit.FAILED, "failed"),
     (errors.UnreadableAnswerError, Exit.FAILED, "answer-unreadable"),
     (errors.CredentialsError, Exit.CONFIGURATION, "credentials"),
+    (UnavailableError, Exit.UNAVAILABLE, "unavailable"),
 )
 
 
@@ -81,9 +84,13 @@ def ending(error: Exception) -> DeskError:
         return error
     if isinstance(error, RefusedError):
         return _refused(error)
+    if isinstance(error, CaRefusedError):
+        said = "The CA does not let the API key look at its orders."
+        findings = tuple(diagnosis.finding for diagnosis in diagnose(error))
+        return DeskError(Exit.CONFIGURATION, Failure(code="ca-refused", message=said, findings=findings))
     for kind, status, code in _ENDINGS:
         if isinstance(error, kind):
-            findings: tuple[Finding, ...] = getattr(error, "findings", ())
+            findings = getattr(error, "findings", ())
             return DeskError(status, Failure(code=code, message=str(error), findings=findings))
     if isinstance(error, OSError):
         return usage(f"{error.filename or 'a file'}: {error.strerror or error}")

@@ -10,6 +10,7 @@ from services.intake.config import IntakeSettings
 from services.intake.handlers import (
     ExportEvidenceHandler,
     LifecycleHandler,
+    ListPublicationsHandler,
     ListRequestsHandler,
     ShowOptionsHandler,
     ShowStatusHandler,
@@ -49,6 +50,7 @@ def wire(worker: Worker[IntakeSettings], _gate: Gate) -> Work:
             (commands.ShowOptions, ShowOptionsHandler(in_force, clock)),
             (commands.ShowStatus, ShowStatusHandler(requests, in_force, clock)),
             (commands.ListRequests, ListRequestsHandler(requests, clock)),
+            (commands.ListPublications, ListPublicationsHandler(requests, in_force, clock)),
             (commands.ExportEvidence, ExportEvidenceHandler(requests, in_force, clock)),
             *((contract.model, lifecycle) for contract in EVENTS if contract.duty is not Duty.INTAKE),
         ),

@@ -12,7 +12,7 @@ from services.intake.ports import KeyStore, Linter, PublishedKeys, RequestStore
 from shared.clock import Clock
 from shared.contracts import commands, events
 from shared.contracts.content import RequestContent
-from shared.contracts.replies import EvidenceResult, RequestsResult, SubmitResult
+from shared.contracts.replies import EvidenceResult, PublicationsResult, RequestsResult, SubmitResult
 from shared.contracts.statement import JwsStatement
 from shared.errors import ConflictError, RefusedError
 from shared.evidence.file import EvidenceFile
@@ -232,6 +232,32 @@ class ListRequestsHandler:
         found = await self.requests.of_identity(message.sender, before=message.data.before, limit=limit + 1)
         result = RequestsResult(requests=tuple(record.summary() for record in found[:limit]), more=len(found) > limit)
         return Outcome(publish=(reply_ok(message, result, f"{len(result.requests)} requests.", at=self.clock.now()),))
+
+
+@dataclass(frozen=True)
+class ListPublicationsHandler:
+    """Tells an auditor what was published of orders, so that somebody else can compare it with what the CA has."""
+
+    requests: RequestStore
+    in_force: PolicyInForce
+    clock: Clock
+
+    async def __call__(self, message: Received[commands.ListPublications]) -> Outcome:
+        """Handle the question."""
+        ask = message.data
+        groups = rules.audited_groups(message.sender, self.in_force.policy)
+        if not groups:
+            raise RefusedError(finding("identity.not-permitted", "you may not audit any group"))
+        found = await self.requests.of_groups(groups, after=ask.after, limit=ask.limit + 1)
+        shown = rules.publications_of(found[: ask.limit])
+        result = PublicationsResult(
+            publications=shown,
+            more=len(found) > len(shown),
+            groups=groups,
+            complete=not await self.requests.has_beside(groups),
+        )
+        text = f"What was published of {len(shown)} requests."
+        return Outcome(publish=(reply_ok(message, result, text, at=self.clock.now()),))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from shared.vocabulary.names import (
     ApprovalGroupField,
     DigestField,
     IdentityField,
+    OrderId,
     RequestIdField,
 )
 from shared.vocabulary.states import State
@@ -29,6 +30,8 @@ class Happening(Model):
     verdict: DigestField | None = None
     """The verdict that was reached or, when it `gives_back`, the one that does not hold."""
     gives_back: bool = False
+    order_id: OrderId | None = None
+    """The CA's number of an order that was announced."""
 
 
 class KnownKey(Aggregate):

@@ -7,7 +7,7 @@ from services.intake.model import KnownKey, RequestRecord
 from shared.lint.kinds import LintKind
 from shared.messaging.aggregate import Store
 from shared.vocabulary.findings import Finding
-from shared.vocabulary.names import IdentityName, RequestId
+from shared.vocabulary.names import ApprovalGroupName, IdentityName, RequestId
 
 
 class RequestStore(Store[RequestRecord], Protocol):
@@ -17,6 +17,24 @@ class RequestStore(Store[RequestRecord], Protocol):
         self, identity: IdentityName, *, before: RequestId | None, limit: int
     ) -> Sequence[RequestRecord]:
         """Up to `limit` requests of this identity, newest first, older than `before` if that is given.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...
+
+    async def of_groups(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[RequestRecord]:
+        """Up to `limit` requests of these groups, oldest first, younger than `after` if that is given.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...
+
+    async def has_beside(self, groups: Sequence[ApprovalGroupName]) -> bool:
+        """Whether there is a request of any other group.
 
         Raises:
             UnavailableError: the database is away.

@@ -1,6 +1,6 @@
 """Intake's decisions: pure, no await, no clock, no I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from services.intake.model import Happening, RequestRecord
@@ -8,9 +8,7 @@ from services.intake.story import history_of
 from shared.contracts.catalogue import EVENT_OF
 from shared.contracts.content import RequestContent
 from shared.contracts.events import RequestAccepted
-from shared.contracts.replies import (
-    StatusResult,
-)
+from shared.contracts.replies import Publication, StatusResult
 from shared.errors import RefusedError
 from shared.evidence.steps import Revision
 from shared.evidence.verification import VerifiedSubmission
@@ -18,7 +16,7 @@ from shared.messaging.messages import Outgoing
 from shared.policy.policy import Policy
 from shared.screening import Screened
 from shared.vocabulary.findings import Finding, finding, refuses
-from shared.vocabulary.names import Digest, IdentityName
+from shared.vocabulary.names import ApprovalGroupName, Digest, IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
 
@@ -26,6 +24,8 @@ NOTICED_STATES = frozenset(
     {State.DENIED, State.WITHDRAWN, State.ISSUED, State.FAILED, State.QUARANTINED, State.REVOKED}
 )
 """Changes that the requesters are told of without asking."""
+PAGE_BYTES = 512 * 1024
+"""An answer with publications ends with the one that reaches this."""
 
 
 def check_signature(submission: VerifiedSubmission, sender: IdentityName, policy: Policy) -> Iterator[Finding]:
@@ -135,4 +135,40 @@ def status_of(record: RequestRecord) -> StatusResult:
         history=history_of(record),
         serial_number=record.serial_number,
         not_after=record.not_after,
+    )
+
+
+def audited_groups(identity: IdentityName, policy: Policy) -> tuple[ApprovalGroupName, ...]:
+    """The approval groups that this identity audits, in alphabetical order."""
+    known = policy.identity(identity)
+    if known is None:
+        return ()
+    return tuple(sorted(group for group in known.permissions if known.may(Permission.AUDIT, group)))
+
+
+def publications_of(records: Sequence[RequestRecord]) -> tuple[Publication, ...]:
+    """What was published of these requests, and of the first one in any case; as many as one answer holds."""
+    found: list[Publication] = []
+    size = 0
+    for record in records:
+        if size >= PAGE_BYTES:
+            break
+        found.append(_publication_of(record))
+        size += len(found[-1].canonical())
+    return tuple(found)
+
+
+def _publication_of(record: RequestRecord) -> Publication:
+    evidence = record.evidence
+    announced = [happening.order_id for happening in record.happenings if happening.order_id is not None]
+    return Publication(
+        request_id=record.id,
+        approval_group=record.approval_group,
+        state=record.state,
+        changed_at=record.summary().changed_at,
+        revisions=evidence.revisions if evidence else (),
+        verdict=evidence and evidence.verdict,
+        order_id=announced[-1] if announced else None,
+        issuance=evidence and evidence.issuance,
+        revocation=evidence and evidence.revocation,
     )

@@ -9,7 +9,7 @@ from shared.contracts.replies import HistoryEntry
 from shared.evidence.jws import payload_of
 from shared.vocabulary.findings import Finding, Severity
 from shared.vocabulary.model import digest_of
-from shared.vocabulary.names import Digest
+from shared.vocabulary.names import Digest, OrderId
 from shared.vocabulary.states import State
 
 
@@ -26,6 +26,7 @@ def apply_event(
         findings=getattr(event, "findings", ()),
         verdict=_verdict(event),
         gives_back=isinstance(event, events.RequestReturned),
+        order_id=OrderId(event.order_id) if isinstance(event, events.RequestOrdered) else None,
     )
     happenings = _in_order(record.happenings, happening)
     told = list(_told(happenings))

@@ -147,6 +147,11 @@ class RaClient:
         """The request's evidence file."""
         return await self._ask(_made(commands.ExportEvidence, request_id=request_id), replies.EvidenceResult)
 
+    async def list_publications(self, *, after: str | None = None, limit: int = 100) -> replies.PublicationsResult:
+        """One page of what was published of the orders of the groups that this identity audits, oldest first."""
+        command = _made(commands.ListPublications, after=after, limit=limit)
+        return await self._ask(command, replies.PublicationsResult)
+
     # --- approval -------------------------------------------------------------------------------------------------
 
     async def list_pending(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from shared.config import FilePath, Port, Settings, read_settings
+from shared.config import CaSettings, FilePath, Port, Settings, read_settings
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import SigningKey
@@ -51,6 +51,8 @@ class Profile(Settings):
     broker: BrokerProfile
     signing: SigningProfile | None = None
     trust: TrustProfile | None = None
+    ca: CaSettings | None = None
+    """How to look at the CA's orders, for `ra orders reconcile`: with a view-only key."""
 
 
 def default_profile_file() -> Path:

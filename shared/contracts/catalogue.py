@@ -52,6 +52,13 @@ COMMANDS: tuple[CommandContract, ...] = (
     CommandContract("ra.request.status.v1", commands.ShowStatus, Duty.INTAKE, "status", replies.StatusResult),
     CommandContract("ra.request.list.v1", commands.ListRequests, Duty.INTAKE, "list", replies.RequestsResult),
     CommandContract("ra.evidence.export.v1", commands.ExportEvidence, Duty.INTAKE, "export", replies.EvidenceResult),
+    CommandContract(
+        "ra.publication.list.v1",
+        commands.ListPublications,
+        Duty.INTAKE,
+        "publications",
+        replies.PublicationsResult,
+    ),
     CommandContract("ra.case.list.v1", commands.ListPending, Duty.APPROVAL, "list", replies.PendingResult),
     CommandContract("ra.case.show.v1", commands.ShowCase, Duty.APPROVAL, "show", replies.CaseResult),
     CommandContract("ra.request.approve.v1", commands.ApproveRequest, Duty.APPROVAL, "approve", replies.DecisionResult),

@@ -43,6 +43,14 @@ class ExportEvidence(Model):
     request_id: RequestIdField
 
 
+class ListPublications(Model):
+    """Ask what was published of the orders of every group that one audits. Answered by `PublicationsResult`."""
+
+    after: RequestIdField | None = None
+    """Go on from here: only requests younger than this one."""
+    limit: PageSize = 100
+
+
 class ListPending(Model):
     """List the requests that wait for a decision in one's groups, oldest first. Answered by `PendingResult`."""
 

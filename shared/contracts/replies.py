@@ -6,7 +6,7 @@ from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field, SerializeAsAny, StringConstraints
 
-from shared.contracts.statement import DecisionStatement, RevisionStatement
+from shared.contracts.statement import CompactJws, DecisionStatement, RevisionStatement
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.model import Blob, Model
@@ -159,6 +159,33 @@ class EvidenceResult(Result):
 
     request_id: RequestIdField
     evidence: str
+
+
+class Publication(Result):
+    """What intake heard of one request and its order; all but the order's number is to be had signed."""
+
+    request_id: RequestIdField
+    approval_group: ApprovalGroupField
+    state: State
+    changed_at: datetime
+    revisions: tuple[RevisionStatement, ...] = ()
+    """None of a request that was refused."""
+    verdict: CompactJws | None = None
+    order_id: int | None = None
+    """Of an order that the CA had not issued at once, as the issuer announced it: nobody signed for that."""
+    issuance: CompactJws | None = None
+    revocation: CompactJws | None = None
+
+
+class PublicationsResult(Result):
+    """One page, oldest requests first; `more` says whether to ask again `after` the last one."""
+
+    publications: tuple[Publication, ...]
+    more: bool
+    groups: tuple[ApprovalGroupField, ...]
+    """Whose requests are shown: those that the sender audits."""
+    complete: bool
+    """Whether that is every request there is."""
 
 
 class PendingCase(Result):

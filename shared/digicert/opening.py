@@ -11,6 +11,7 @@ from shared.digicert.client import DigiCertClient
 from shared.digicert.pacing import MARGIN, MemoryAccounts, Quota
 from shared.digicert.quota import DOCUMENTED_WINDOWS, Account, RateWindow
 from shared.digicert.reader import DigiCertReader
+from shared.digicert.transport import PATIENCE
 from shared.errors import RefusedError
 from shared.messaging.aggregate import Store
 from shared.observability.metrics import CaMetrics
@@ -36,10 +37,17 @@ def open_client(
 
 
 def open_reader(
-    settings: CaSettings, registry: CollectorRegistry, accounts: Store[Account] | None = None
+    settings: CaSettings,
+    registry: CollectorRegistry,
+    accounts: Store[Account] | None = None,
+    *,
+    patience: float = PATIENCE,
 ) -> DigiCertReader:
-    """The same for a view-only key: what it gives cannot order or revoke."""
-    return _opened(DigiCertReader, settings, registry, accounts)
+    """The same for a view-only key: what it gives cannot order or revoke.
+
+    `patience` is how many seconds a call may wait for its turn under the quota.
+    """
+    return _opened(DigiCertReader, settings, registry, accounts, patience=patience)
 
 
 def _opened(
@@ -47,6 +55,8 @@ def _opened(
     settings: CaSettings,
     registry: CollectorRegistry,
     accounts: Store[Account] | None,
+    *,
+    patience: float = PATIENCE,
 ) -> ConnectionT:
     key = Secret(settings.api_key_file)
     key.reveal()
@@ -64,6 +74,7 @@ def _opened(
             timeout=settings.timeout_seconds,
             max_concurrency=settings.concurrency,
             quota=_quota(settings, accounts),
+            patience=patience,
             observe=CaMetrics(registry).count,
         )
     except ValueError as error:

@@ -44,6 +44,15 @@ class DigiCertReader(CaConnection):
         path = f"/order/certificate/{segment(order)}"
         return await self._answer(Call("order.info", "GET", path), lambda reply: parsed(OrderInfo, reply))
 
+    async def order_if_there(self, order: OrderId) -> OrderInfo | None:
+        """The same; None where the CA has no such order, or none that this key may see."""
+        try:
+            return await self.order(order)
+        except CaRefusedError as error:
+            if _is_missing(error):
+                return None
+            raise
+
     async def orders(
         self, *, offset: int = 0, limit: int = MAX_PAGE, filters: Mapping[str, str] | None = None
     ) -> OrderPage:

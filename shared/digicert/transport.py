@@ -33,6 +33,8 @@ Observe = Callable[[str, str], None]
 """Told of each call once: its endpoint, such as `order.place`, and `ok` or the error's `result`."""
 
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+PATIENCE: Final = 10.0
+"""For how many seconds a call waits for its turn where nobody says otherwise."""
 _HEADERS: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "countersign"}
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -66,7 +68,7 @@ class CaConnection:
         timeout: float = 30.0,
         max_concurrency: int = 2,
         quota: Quota | None = None,
-        patience: float = 10.0,
+        patience: float = PATIENCE,
         observe: Observe | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         tls: ssl.SSLContext | None = None,

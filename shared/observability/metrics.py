@@ -1,8 +1,10 @@
 """Prometheus metrics of a process, named and with units by its conventions."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, write_to_textfile
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -212,6 +214,44 @@ class PolicyMetrics:
     def refused(self) -> None:
         """A changed policy was not taken up."""
         self._refused.inc()
+
+
+class ReconciliationMetrics:
+    """What a reconciliation with the CA found, for a file that Prometheus' node exporter collects."""
+
+    def __init__(self, kinds: Collection[str]) -> None:
+        self._registry = CollectorRegistry()
+        self._found = Gauge(
+            "ra_reconcile_discrepancies",
+            "What the last reconciliation found, by kind.",
+            ["kind"],
+            registry=self._registry,
+        )
+        self._orders = Gauge(
+            "ra_reconcile_orders", "Orders of the CA that the last reconciliation looked at.", registry=self._registry
+        )
+        self._succeeded = Gauge(
+            "ra_reconcile_last_success_timestamp_seconds",
+            "When a reconciliation last came to its end, whatever it found.",
+            registry=self._registry,
+        )
+        for kind in kinds:
+            self._found.labels(kind)
+
+    def succeeded(self, found: Iterable[str], *, orders: int, at: datetime) -> None:
+        """A reconciliation has come to its end with discrepancies of these kinds."""
+        for kind in found:
+            self._found.labels(kind).inc()
+        self._orders.set(orders)
+        self._succeeded.set(at.timestamp())
+
+    def write(self, path: Path) -> None:
+        """Put them into this file, all at once.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        write_to_textfile(str(path), self._registry)
 
 
 def note_build(registry: CollectorRegistry, *, duty: str, version: str) -> None:

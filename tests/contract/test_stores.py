@@ -260,6 +260,28 @@ async def test_a_page_of_requests_may_begin_at_an_id_that_is_not_there(stores: S
     assert await ids_of(store.of_identity(SHOP, before=request_id(3), limit=5)) == [1]
 
 
+async def test_requests_of_groups_are_listed_oldest_first_page_by_page(stores: Stores) -> None:
+    store = stores(RequestRecord)
+    for number, group in ((4, WEB), (2, MAIL), (1, WEB), (3, ApprovalGroupName("vpn")), (5, WEB)):
+        await store.insert(sample(RequestRecord, number, approval_group=group))
+    assert await ids_of(store.of_groups([WEB], after=None, limit=50)) == [1, 4, 5]
+    assert await ids_of(store.of_groups([WEB, MAIL], after=None, limit=2)) == [1, 2]
+    assert await ids_of(store.of_groups([WEB, MAIL], after=request_id(2), limit=2)) == [4, 5]
+    assert await ids_of(store.of_groups([WEB], after=request_id(5), limit=2)) == []
+    assert await ids_of(store.of_groups([ApprovalGroupName("we")], after=None, limit=2)) == []
+
+
+async def test_a_request_beside_some_groups_is_noticed(stores: Stores) -> None:
+    store = stores(RequestRecord)
+    assert not await store.has_beside([])
+    for number, group in enumerate((WEB, WEB, MAIL)):
+        await store.insert(sample(RequestRecord, number, approval_group=group))
+    assert not await store.has_beside([WEB, MAIL])
+    assert await store.has_beside([WEB])
+    assert await store.has_beside([MAIL])
+    assert await store.has_beside([])
+
+
 async def test_open_cases_are_listed_oldest_first_page_by_page_and_decided_ones_are_not(stores: Stores) -> None:
     store = stores(Case)
     for number, group in ((4, WEB), (2, MAIL), (1, WEB), (3, None), (5, WEB)):

@@ -223,6 +223,7 @@ class Intake(InProcess):
             (commands.ShowOptions, intake.ShowOptionsHandler(in_force, clock)),
             (commands.ShowStatus, intake.ShowStatusHandler(requests, in_force, clock)),
             (commands.ListRequests, intake.ListRequestsHandler(requests, clock)),
+            (commands.ListPublications, intake.ListPublicationsHandler(requests, in_force, clock)),
             (commands.ExportEvidence, intake.ExportEvidenceHandler(requests, in_force, clock)),
             *((contract.model, lifecycle_handler) for contract in EVENTS if contract.duty is not Duty.INTAKE),
         )

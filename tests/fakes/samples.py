@@ -89,6 +89,7 @@ def sample_commands() -> dict[type[Model], Model]:
         commands.ShowOptions(),
         commands.ShowStatus(request_id=REQUEST),
         commands.ListRequests(before=REQUEST, limit=7),
+        commands.ListPublications(after=REQUEST, limit=7),
         commands.ExportEvidence(request_id=REQUEST),
         commands.ListPending(approval_group=WEB, after=REQUEST, limit=7),
         commands.ShowCase(request_id=REQUEST),
@@ -161,6 +162,24 @@ def sample_results() -> dict[type[Result], Result]:
         ),
         STATUS,
         replies.RequestsResult(requests=(SUMMARY,), more=True),
+        replies.PublicationsResult(
+            publications=(
+                replies.Publication(
+                    request_id=REQUEST,
+                    approval_group=WEB,
+                    state=State.REVOKED,
+                    changed_at=MOMENT,
+                    revisions=whole_evidence().revisions,
+                    verdict=whole_evidence().verdict,
+                    order_id=7,
+                    issuance=whole_evidence().issuance,
+                    revocation=whole_evidence().revocation,
+                ),
+            ),
+            more=True,
+            groups=(WEB,),
+            complete=True,
+        ),
         replies.EvidenceResult(request_id=REQUEST, evidence="{}"),
         replies.PendingResult(
             cases=(replies.PendingCase(request=SUMMARY, approvals=1, quorum=2, decided_by_me=True),), more=True
@@ -226,6 +245,7 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
                     findings=(WARNING,),
                     verdict=DIGEST,
                     gives_back=True,
+                    order_id=OrderId(2**40),
                 ),
             ),
             "decided": 2,

@@ -87,6 +87,17 @@ class MemoryRequests(MemoryStore[RequestRecord]):
         found = [record for record in self.all() if identity in record.listed_for]
         return [record for record in reversed(found) if before is None or record.id < before][:limit]
 
+    async def of_groups(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[RequestRecord]:
+        self._reach()
+        found = [record for record in self.all() if record.approval_group in groups]
+        return [record for record in found if after is None or record.id > after][:limit]
+
+    async def has_beside(self, groups: Sequence[ApprovalGroupName]) -> bool:
+        self._reach()
+        return any(record.approval_group not in groups for record in self.all())
+
 
 class MemoryKeys(MemoryStore[KnownKey]):
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """The main job over four real processes, a real broker, the real database protocol and the CA's stand-in."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,12 +9,19 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from pydantic import SecretStr
+from typer.testing import CliRunner
 
 from deploy.local.stack import Stack
+from services.desk.__main__ import app
+from services.desk.exits import Exit
 from shared.client.errors import CommandRefusedError
 from shared.clock import SystemClock
 from shared.contracts.content import RequestContent
 from shared.contracts.replies import RequestSummary, StatusResult
+from shared.digicert.client import DigiCertClient
+from shared.digicert.errors import CaRefusedError
+from shared.digicert.models import OrderBody
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import read_evidence, verify_evidence
 from shared.vocabulary.formats import DownloadFormat
@@ -215,6 +223,51 @@ async def test_a_chain_that_the_ca_sends_is_delivered_without_its_root(
     assert status.request.state is State.ISSUED, status.findings
     download = await people.shop.download(status.request.request_id)
     assert len(x509.load_pem_x509_certificates(download.content)) == delivered
+
+
+async def test_what_is_ordered_past_the_issuer_is_found_with_a_key_that_can_only_look(
+    stack: Stack, people: People, tmp_path: Path
+) -> None:
+    await issued(people)
+    key, known = tmp_path / "view-only", tmp_path / "known"
+    key.write_text(sandbox_of(stack).key("view-only"))
+    known.write_text(str(stack.sandbox_info["imported_order_id"]))
+    options = ("--ca-url", stack.sandbox_info["base_url"], "--ca-key", str(key), "--known", str(known))
+
+    async def found() -> list[tuple[str, int]]:
+        """What an operator's scheduled run finds that is more than a note."""
+        arguments = ("orders", "reconcile", *options, "--json", "--profile", str(stack.profile_file("olga")))
+        result = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+        report = json.loads(result.stdout)
+        wrong = [each for each in report["discrepancies"] if each["finding"]["severity"] != "note"]
+        assert result.exit_code == (Exit.REFUSED if wrong else Exit.OK)
+        return [(each["finding"]["code"], each["order_id"]) for each in wrong]
+
+    assert await found() == []
+    async with _ca_with(stack, "view-only") as onlooker, _ca_with(stack, "orders") as thief:
+        with pytest.raises(CaRefusedError) as refused:
+            await onlooker.place_order("ssl_basic", _order(stack))
+        assert refused.value.status == 403
+        placed = await thief.place_order("ssl_basic", _order(stack))
+        assert placed.certificate_id is not None
+        with pytest.raises(CaRefusedError) as refused:
+            await onlooker.revoke_certificate(placed.certificate_id, RevocationReason.SUPERSEDED, "")
+        assert refused.value.status == 403
+        assert await found() == [("reconcile.orphan", placed.order_id)]
+
+
+def _ca_with(stack: Stack, role: str) -> DigiCertClient:
+    return DigiCertClient(base_url=stack.sandbox_info["base_url"], api_key=SecretStr(sandbox_of(stack).key(role)))
+
+
+def _order(stack: Stack) -> OrderBody:
+    return OrderBody(
+        common_name="www.example.com",
+        csr=world.make_csr(),
+        alternative_order_id="a thief's",
+        organization_id=stack.sandbox_info["organization_id"],
+        days=90,
+    )
 
 
 async def test_a_requester_sees_only_its_own_requests(people: People) -> None:

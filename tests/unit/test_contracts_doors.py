@@ -36,6 +36,7 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
         "ra.options.show.v1": None,
         "ra.request.status.v1": None,
         "ra.request.list.v1": None,
+        "ra.publication.list.v1": None,
         "ra.evidence.export.v1": None,
         "ra.request.approved.v1": Duty.APPROVAL,
         "ra.request.denied.v1": Duty.APPROVAL,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from services.intake.model import RequestRecord
 from shared.mongo.database import Database
 from shared.mongo.store import MongoStore
-from shared.vocabulary.names import IdentityName, RequestId
+from shared.vocabulary.names import ApprovalGroupName, IdentityName, RequestId
 
 LAST_ID = "g"
 """Sorts after every request id, which is hexadecimal."""
@@ -23,3 +23,14 @@ class MongoRequests(MongoStore[RequestRecord]):
         """Up to `limit` requests of this identity, newest first: their ids are UUIDv7 and sort by time."""
         condition = {"listed_for": identity, "_id": {"$gte": "0", "$lt": before or LAST_ID}}
         return await self.find(condition, limit=limit, descending=True)
+
+    async def of_groups(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[RequestRecord]:
+        """Up to `limit` requests of these groups, oldest first."""
+        condition = {"approval_group": {"$in": list(groups)}, "_id": {"$gt": after or "0", "$lt": LAST_ID}}
+        return await self.find(condition, limit=limit)
+
+    async def has_beside(self, groups: Sequence[ApprovalGroupName]) -> bool:
+        """Whether there is a request of any other group."""
+        return bool(await self.find({"approval_group": {"$nin": list(groups)}}, limit=1, by="approval_group"))
