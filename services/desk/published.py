@@ -27,6 +27,8 @@ class PublishedCertificate:
     alternative_order_id: str
     serial: int
     not_after: datetime
+    is_quarantined: bool = False
+    """Whether it is not what was approved, and is held back; nothing else of it was checked then."""
     is_revoked: bool = False
 
 
@@ -89,6 +91,7 @@ def _with_certificate(
         alternative_order_id=issuance.alternative_order_id,
         serial=leaf.serial,
         not_after=leaf.not_after,
+        is_quarantined=issuance.outcome == "quarantined",
         is_revoked=_is_revoked(publication, signed, leaf, anchor, now=now),
     )
     return replace(fact, order_id=OrderId(issuance.order_id), certificate=certificate)

@@ -19,6 +19,7 @@ KINDS = (
     "duplicate",
     "unknown-to-ca",
     "differs",
+    "quarantined",
     "unproven",
     "overdue",
     "in-flight",
@@ -188,6 +189,14 @@ def _check_certificate(
         )
     elif not revoked and order.status not in SOUND:
         yield _differs(fact, f"it is issued here, and {order.status} at the CA", _undo(order))
+    elif certificate.is_quarantined and not revoked and now <= certificate.not_after:
+        found = finding(
+            "reconcile.quarantined",
+            "the certificate is not what was approved, and is good at the CA",
+            value=order.order_id,
+            severity=Severity.WARNING,
+        )
+        yield _about(fact, found, "Find out how it came to differ, and have it revoked: ra revoke.")
 
 
 def _check_identity(fact: Fact, certificate: PublishedCertificate, order: OrderInfo) -> Iterator[Discrepancy]:
@@ -215,7 +224,7 @@ def _check_identity(fact: Fact, certificate: PublishedCertificate, order: OrderI
 
 def _check_failed(fact: Fact, order: OrderInfo) -> Iterator[Discrepancy]:
     if order.status not in ENDED:
-        yield _differs(fact, f"it failed here, and is {order.status} at the CA", _undo(order))
+        yield _differs(fact, f"it failed here, and is {order.status} at the CA", _undo(order), order)
 
 
 def _check_announced(fact: Fact, order: OrderInfo, patience: Patience) -> Iterator[Discrepancy]:
@@ -359,8 +368,9 @@ def _partial(count: int) -> Discrepancy:
     )
 
 
-def _differs(fact: Fact, what: str, proposal: str) -> Discrepancy:
-    return _about(fact, finding("reconcile.differs", f"of this order: {what}", value=fact.order_id), proposal)
+def _differs(fact: Fact, what: str, proposal: str, order: OrderInfo | None = None) -> Discrepancy:
+    number = fact.order_id if order is None else order.order_id
+    return _about(fact, finding("reconcile.differs", f"of this order: {what}", value=number), proposal, order)
 
 
 def _about(fact: Fact, found: Finding, proposal: str, order: OrderInfo | None = None) -> Discrepancy:

@@ -58,14 +58,14 @@ def order(number: int, status: str, *, csr_of: int | None = None, **changes: Any
 
 
 def certified(number: int, state: State) -> Fact:
-    is_revoked = state is State.REVOKED
-    certificate = PublishedCertificate(CertificateId(1000 + number), f"id-{number}", number, NOW + DAY, is_revoked)
+    certificate = PublishedCertificate(
+        CertificateId(1000 + number), f"id-{number}", number, NOW + DAY, is_revoked=state is State.REVOKED
+    )
     return fact(number, state, order_id=OrderId(number), certificate=certificate)
 
 
 HONEST: dict[str, Callable[[int], Story]] = {
     "issued": lambda n: Story(certified(n, State.ISSUED), order(n, "issued")),
-    "quarantined": lambda n: Story(certified(n, State.QUARANTINED), order(n, "issued")),
     "revoked": lambda n: Story(certified(n, State.REVOKED), order(n, "revoked")),
     "ordered": lambda n: Story(fact(n, State.ORDERED, order_id=OrderId(n)), order(n, "pending")),
     "failed": lambda n: Story(fact(n, State.FAILED, order_id=OrderId(n)), order(n, "rejected")),

@@ -243,7 +243,8 @@ async def test_what_is_ordered_past_the_issuer_is_found_with_a_key_that_can_only
         assert result.exit_code == (Exit.REFUSED if wrong else Exit.OK)
         return [(each["finding"]["code"], each["order_id"]) for each in wrong]
 
-    assert await found() == []
+    before = await found()  # other tests may have left a quarantined certificate
+    assert {code for code, _ in before} <= {"reconcile.quarantined"}
     async with _ca_with(stack, "view-only") as onlooker, _ca_with(stack, "orders") as thief:
         with pytest.raises(CaRefusedError) as refused:
             await onlooker.place_order("ssl_basic", _order(stack))
@@ -253,7 +254,7 @@ async def test_what_is_ordered_past_the_issuer_is_found_with_a_key_that_can_only
         with pytest.raises(CaRefusedError) as refused:
             await onlooker.revoke_certificate(placed.certificate_id, RevocationReason.SUPERSEDED, "")
         assert refused.value.status == 403
-        assert await found() == [("reconcile.orphan", placed.order_id)]
+        assert await found() == [*before, ("reconcile.orphan", placed.order_id)]
 
 
 def _ca_with(stack: Stack, role: str) -> DigiCertClient:

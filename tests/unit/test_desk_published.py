@@ -76,7 +76,9 @@ def test_a_certificate_is_revoked_when_the_revoker_signed_for_it_and_not_when_in
 def test_a_quarantined_certificate_may_be_another_than_was_approved() -> None:
     chain = (shared_ca().issue(another().revision), shared_ca().intermediate, shared_ca().root)
     said = issuance_of(approved(), chain, outcome="quarantined")
-    assert believed(issued(approved(), said)).certificate is not None
+    certificate = believed(issued(approved(), said)).certificate
+    assert certificate is not None
+    assert certificate.is_quarantined
 
 
 def test_a_renewed_request_is_issued_under_its_newest_revision() -> None:

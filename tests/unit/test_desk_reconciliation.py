@@ -44,7 +44,7 @@ def fact(state: State = State.APPROVED, **changes: object) -> Fact:
 
 def certified(order_id: OrderId = OURS, *, is_revoked: bool = False, **changes: object) -> Fact:
     """A request with its certificate: number 12, serial number 0x0abc, under the id `ours`."""
-    certificate = PublishedCertificate(CertificateId(12), "ours", 0xABC, NOW + 90 * DAY, is_revoked)
+    certificate = PublishedCertificate(CertificateId(12), "ours", 0xABC, NOW + 90 * DAY, is_revoked=is_revoked)
     state = State.REVOKED if is_revoked else State.ISSUED
     return fact(state, order_id=order_id, certificate=certificate, **changes)
 
@@ -272,13 +272,27 @@ def test_an_order_that_is_not_as_it_was_published_differs(ours: Fact, theirs: Or
     assert (differs.request_id, differs.order_id) == (ours.request_id, OURS)
 
 
+def test_a_quarantined_certificate_is_told_until_it_is_revoked_or_has_expired() -> None:
+    held = certified()
+    assert held.certificate is not None
+    held = replace(held, state=State.QUARANTINED, certificate=replace(held.certificate, is_quarantined=True))
+    warning = the_one(found([held], [order()]), "quarantined")
+    assert (warning.finding.severity, warning.certificate_id) == ("warning", 12)
+    assert held.certificate is not None
+    ended = (replace(held.certificate, is_revoked=True), replace(held.certificate, not_after=NOW - DAY))
+    assert found([replace(held, certificate=ended[0])], [order(status="revoked")]) == []
+    assert found([replace(held, certificate=ended[1])], [order()]) == []
+
+
 def test_a_rejected_reissue_is_no_difference() -> None:
     assert found([certified()], [order(requests=[{"id": 5, "type": "reissue", "status": "rejected"}])]) == []
 
 
 def test_a_failed_request_whose_order_was_never_announced_may_have_an_order_that_ended() -> None:
     assert found([fact(State.FAILED)], [strange("rejected")]) == []
-    assert "failed here" in the_one(found([fact(State.FAILED)], [strange("issued")]), "differs").finding.message
+    differs = the_one(found([fact(State.FAILED)], [strange("issued")]), "differs")
+    assert "failed here" in differs.finding.message
+    assert (differs.order_id, differs.certificate_id) == (OTHERS, 12)
 
 
 def test_one_order_that_was_published_for_two_requests_differs() -> None:

@@ -391,14 +391,15 @@ async def test_a_list_that_repeats_itself_ends() -> None:
         assert [order.order_id async for order in client.all_orders()] == [1]
 
 
+@pytest.mark.parametrize("question", ["chain_if_there", "order_if_there"])
 @pytest.mark.parametrize(("code", "is_missing"), [("not_found", True), ("not_found|route", False)])
-async def test_a_download_that_is_not_there_yet_is_told_from_a_call_that_does_not_exist(
-    code: str, *, is_missing: bool
+async def test_what_is_not_there_is_told_from_a_call_that_does_not_exist(
+    question: str, code: str, *, is_missing: bool
 ) -> None:
     body = {"errors": [{"code": code, "message": "?"}]}
     async with client_for(answering(404, json=body)) as client:
         try:
-            found: object = await client.chain_if_there(CertificateId(1))
+            found: object = await QUESTIONS[question](client)
         except CaRefusedError as error:
             found = error
     assert (found is None) is is_missing
@@ -409,6 +410,7 @@ QUESTIONS: dict[str, Callable[[DigiCertReader], Awaitable[object]]] = {
     "chain_if_there": lambda reader: reader.chain_if_there(CertificateId(1)),
     "intermediates": lambda reader: reader.intermediates(),
     "order": lambda reader: reader.order(OrderId(1)),
+    "order_if_there": lambda reader: reader.order_if_there(OrderId(1)),
     "orders": lambda reader: reader.orders(),
     "orders_by_alternative_id": lambda reader: reader.orders_by_alternative_id("ours-1"),
     "orders_with": lambda reader: reader.orders_with("ours-1", common_name="a", csr="b", created_from=NOW.date()),
