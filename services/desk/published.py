@@ -7,16 +7,16 @@ from datetime import datetime
 from shared.contracts.replies import Publication
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
+from shared.evidence.file import approved_fields
 from shared.evidence.jws import Typ, Verified, verify
 from shared.evidence.steps import Issuance, Revision, Verdict
 from shared.evidence.verification import VerifiedRevision, check_chain, read_issuance, read_revision, read_revocation
-from shared.policy.model import Trust
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import ApprovalGroupName, CertificateId, OrderId, RequestId
 from shared.vocabulary.states import State
 from shared.x509.certificate import IssuedCertificate, parse_certificate
-from shared.x509.comparison import ApprovedFields, TrustKind, compare_with_approved
+from shared.x509.comparison import compare_with_approved
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _with_certificate(
     _check_approved(issuance, publication, newest, anchor, now=now)
     leaf = parse_certificate(issuance.chain[0])
     if issuance.outcome == "issued":
-        _check_content(leaf, issuance, newest[0].revision)
+        _check_content(leaf, issuance, newest[0].revision, issued_at=signed.signed_at)
     certificate = PublishedCertificate(
         certificate_id=CertificateId(issuance.certificate_id),
         alternative_order_id=issuance.alternative_order_id,
@@ -112,22 +112,12 @@ def _check_approved(
         raise RefusedError(finding("evidence.issuance-differs", "the certificate was issued for another approval"))
 
 
-def _check_content(leaf: IssuedCertificate, issuance: Issuance, revision: Revision) -> None:
-    """Raises `RefusedError` unless key, names and subject are what was approved.
+def _check_content(leaf: IssuedCertificate, issuance: Issuance, revision: Revision, *, issued_at: datetime) -> None:
+    """Raises `RefusedError` unless it is what was approved.
 
-    For its term and the purposes of its key the issuer's word is taken, and for the CA that it names: an anchor of
-    today need not have them.
+    Which CA issued it is left to the chain that the issuer signed for: an anchor of today need not have that CA.
     """
-    approved = ApprovedFields(
-        trust=TrustKind.PUBLIC if revision.policy.trust is Trust.PUBLIC else TrustKind.PRIVATE,
-        spki_sha256=revision.public_key,
-        subject=revision.subject,
-        names=revision.names,
-        not_after_latest=leaf.not_after,
-        eku_required=frozenset(leaf.eku),
-        eku_allowed=frozenset(),
-        issuer=issuance.chain[:2][-1],
-    )
+    approved = approved_fields(revision, issuance.chain[:2][-1], issued_at=issued_at)
     findings = compare_with_approved(leaf, approved)
     if findings:
         raise RefusedError.of(findings)

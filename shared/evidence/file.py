@@ -104,7 +104,7 @@ def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Sto
     )
 
 
-def _approved_fields(revision: Revision, intermediate: bytes, *, issued_at: datetime) -> ApprovedFields:
+def approved_fields(revision: Revision, intermediate: bytes, *, issued_at: datetime) -> ApprovedFields:
     """What the certificate that comes back is compared with."""
     resolved = revision.policy
     expires_on = revision.expires_on or last_day(resolved, today=issued_at.date())
@@ -129,7 +129,7 @@ def check_issued(issuance: Issuance, revision: Revision, anchor: Anchor, *, issu
     """The CA's certificate against the approved bytes and the intermediate that the anchor names."""
     intermediate = anchor.intermediate(revision.policy.signing_certificate)
     leaf = parse_certificate(issuance.chain[0])
-    fields = _approved_fields(revision, intermediate, issued_at=issued_at)
+    fields = approved_fields(revision, intermediate, issued_at=issued_at)
     return [
         *verify_chain((issuance.chain[0], intermediate), [intermediate], at=max(issued_at, leaf.not_before)),
         *compare_with_approved(leaf, fields),
