@@ -19,6 +19,7 @@ from deploy.local.files import kept_secret, write_secret
 from deploy.local.management import Management
 from deploy.local.ports import LOOPBACK, KeptPorts
 from deploy.local.process import LocalStackError, ProcessIdentity, Program, base_environment, wait_until
+from shared.rabbit.topology import HOLD_MS
 
 _SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 _START_SECONDS = 90.0
@@ -73,9 +74,12 @@ class BrokerNode:
         amqp_port: int | None = None,
         management_port: int | None = None,
         prometheus: bool = False,
+        hold_ms: int = HOLD_MS,
     ) -> None:
+        """`hold_ms` is how long a consumer may have a message in hand before the node takes it back."""
         self.directory = directory.absolute()
         self.prometheus = prometheus
+        self.hold_ms = hold_ms
         self._kept_ports = KeptPorts(self.directory / "ports.json", {"amqp": amqp_port, "management": management_port})
 
     @property
@@ -266,9 +270,11 @@ class BrokerNode:
             RABBITMQ_DIST_PORT=str(self.ports.distribution),
             ERL_EPMD_PORT=str(self.ports.epmd),
             ERL_EPMD_ADDRESS=LOOPBACK,
-            # Queue counts a second old at most: whoever waits for one waits no longer than that.
+            # Queue counts a second old at most: whoever waits for one waits no longer than that. So often a channel
+            # looks whether something is held for too long, too, which it does once a minute by itself.
             RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
-            f" -rabbit quorum_tick_interval {_STATISTICS_MS}",
+            f" -rabbit quorum_tick_interval {_STATISTICS_MS}"
+            f" -rabbit channel_tick_interval {_STATISTICS_MS}",
         )
 
     def _configuration(self) -> str:
@@ -278,6 +284,7 @@ class BrokerNode:
             "management.tcp.port": self.ports.management,
             "raft.wal_max_size_bytes": 67_108_864,
             "max_message_size": 4_194_304,
+            "consumer_timeout": self.hold_ms,
             "collect_statistics_interval": _STATISTICS_MS,
             "load_definitions": self.directory / "definitions.json",
         }

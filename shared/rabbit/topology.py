@@ -24,6 +24,12 @@ PARKED_EXCHANGE = "ra.parked"
 EXCHANGES = (COMMANDS_EXCHANGE, EVENTS_EXCHANGE, REPLIES_EXCHANGE, PARKED_EXCHANGE)
 
 DELIVERY_LIMIT = 100
+HOLD_MS = 24 * 24 * 3600 * 1000
+"""How long a duty may have a message in hand unacknowledged: it waits for a policy, a database or the CA that long.
+
+By itself RabbitMQ closes the channel after half an hour, which counts as a delivery. The queues say it from RabbitMQ
+3.12 on; to older ones, which overlook it, the node's setting `consumer_timeout` says it.
+"""
 SUBMISSIONS_LIMIT = 2_000
 COMMANDS_LIMIT = 10_000
 QUEUE_BYTES = 256 * 1024 * 1024
@@ -169,6 +175,7 @@ def _duty_queues() -> Iterator[Queue]:
 def _dead_lettering(duty: Duty) -> dict[str, object]:
     return {
         "x-delivery-limit": DELIVERY_LIMIT,
+        "x-consumer-timeout": HOLD_MS,
         "x-dead-letter-exchange": PARKED_EXCHANGE,
         "x-dead-letter-routing-key": str(duty),
         "x-dead-letter-strategy": "at-least-once",

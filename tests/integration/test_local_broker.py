@@ -12,6 +12,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from deploy.local.broker import BrokerNode
 from deploy.local.ports import free_ports
 from deploy.local.process import LocalStackError, wait_until
+from shared.rabbit.topology import HOLD_MS
 from tests.infrastructure import VirtualHost
 
 QUEUE = "kept"
@@ -164,6 +165,34 @@ async def test_a_node_that_stands_still_answers_again_when_it_goes_on(own_broker
     own_broker.resume()
     await connecting
     assert await consume(own_broker, 1) == ["late"]
+
+
+async def test_a_node_takes_back_what_is_held_for_longer_than_it_was_told_and_counts_that_as_a_delivery(
+    own_broker: BrokerNode,
+) -> None:
+    node = BrokerNode(own_broker.directory, hold_ms=1)
+    node.start()
+    declare(node)
+    await publish(node, "held")
+    async with await aio_pika.connect(node.amqp_url("/")) as connection, asyncio.timeout(30):
+        channel, closed = await connection.channel(), asyncio.Event()
+        channel.close_callbacks.add(lambda *_: closed.set())
+        queue = await channel.get_queue(QUEUE)
+
+        async def hold(_: aio_pika.abc.AbstractIncomingMessage) -> None:
+            """Neither acknowledge nor reject."""
+
+        await queue.consume(hold)
+        await closed.wait()
+        other = await connection.channel()
+        async with (await other.get_queue(QUEUE)).iterator() as messages:
+            again = await anext(messages)
+            await again.ack()
+    assert (again.body, again.headers["x-delivery-count"]) == (b"held", 1)
+
+
+def test_a_node_lets_duties_hold_messages_for_as_long_as_their_queues_do(broker: BrokerNode) -> None:
+    assert f"consumer_timeout = {HOLD_MS}" in (broker.directory / "rabbitmq.conf").read_text().splitlines()
 
 
 async def test_a_connection_can_be_closed_from_the_brokers_side(virtual_host: VirtualHost) -> None:

@@ -1,6 +1,7 @@
 """Least privilege as a table: what every user may touch at the broker, and what nobody may."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -275,6 +276,18 @@ def test_what_is_the_duties_is_kept_and_what_is_an_identitys_can_block_nobody() 
             assert arguments.get("x-overflow") in {None, "reject-publish"}
         if queue.name.startswith("intake.submissions."):
             assert "x-max-length" in arguments
+
+
+def test_what_a_duty_consumes_it_may_hold_for_weeks_as_what_it_waits_for_may_be_away_so_long() -> None:
+    held = {
+        queue.name: queue.declaration["x-consumer-timeout"] for queue in TOPOLOGY.queues if _is_consumed(queue.name)
+    }
+    assert {"issuer.events", "approval.commands", "intake.submissions.shop"} <= set(held)
+    assert {timedelta(milliseconds=int(str(value))) for value in held.values()} == {timedelta(days=24)}
+
+
+def _is_consumed(name: str) -> bool:
+    return not name.startswith("inbox.") and not name.endswith(".parked")
 
 
 def test_every_dead_letter_finds_the_parked_queue_of_its_duty() -> None:
