@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.approval.model import Case
-from shared.contracts.events import MOST_REVISIONS, Evidence, RequestAccepted, RequestReturned
+from shared.contracts.events import MOST_REVISIONS, Evidence, RequestAccepted, RequestReturned, chain_fits
 from shared.contracts.replies import CaseResult, PendingCase
 from shared.contracts.statement import JwsStatement
 from shared.errors import RefusedError
@@ -94,10 +94,7 @@ def renewal(case: Case, in_force: PolicyInForce, *, now: datetime) -> Revision |
     findings = [*composed.findings, *judged_by(resolved, changed, today=now.date())]
     if refuses(findings):
         raise RefusedError.of(findings)
-    if len(case.evidence.revisions) == MOST_REVISIONS:
-        text = "its policy has changed too often: withdraw it, and submit it again"
-        raise RefusedError(finding("revision.too-many", text, value=MOST_REVISIONS))
-    return changed.model_copy(
+    following = changed.model_copy(
         update={
             "number": former.number + 1,
             "predecessor": verified.digest,
@@ -106,6 +103,11 @@ def renewal(case: Case, in_force: PolicyInForce, *, now: datetime) -> Revision |
             "findings": (*former.findings, *(found for found in findings if found not in former.findings)),
         }
     )
+    revisions = case.evidence.revisions
+    if len(revisions) == MOST_REVISIONS or not chain_fits(case.evidence.submission, revisions, following):
+        text = "its policy has changed too often: withdraw it, and submit it again"
+        raise RefusedError(finding("revision.too-many", text, value=len(revisions)))
+    return following
 
 
 def renewed(case: Case, revision: Revision, token: str, *, policy_serial: int, now: datetime) -> Case:

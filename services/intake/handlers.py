@@ -132,6 +132,10 @@ class SubmitRequestHandler:
         if record.state is State.REFUSED:
             return record, ()
         revision = rules.first_revision(submission, record.requesters, screened, policy_digest=policy.digest)
+        too_large = tuple(rules.check_size(message.data.submission, revision))
+        if too_large:
+            screened = replace(screened, added=(*screened.added, *too_large))
+            return rules.new_record(submission, message.sender, screened, now=now), ()
         token = self.key.sign(revision.canonical(), Typ.REVISION, now)
         evidence = events.Evidence(submission=message.data.submission, revisions=(JwsStatement(jws=token),))
         accepted = events.RequestAccepted(request_id=record.id, approval_group=record.approval_group, evidence=evidence)

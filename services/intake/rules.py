@@ -7,8 +7,9 @@ from services.intake.model import Happening, RequestRecord
 from services.intake.story import history_of
 from shared.contracts.catalogue import EVENT_OF
 from shared.contracts.content import RequestContent
-from shared.contracts.events import RequestAccepted
+from shared.contracts.events import RequestAccepted, chain_fits
 from shared.contracts.replies import Publication, StatusResult
+from shared.contracts.statement import SubmissionStatement
 from shared.errors import RefusedError
 from shared.evidence.steps import Revision
 from shared.evidence.verification import VerifiedSubmission
@@ -64,6 +65,13 @@ def first_revision(
         policy_digest=policy_digest,
         findings=screened.findings,
     )
+
+
+def check_size(submission: SubmissionStatement, revision: Revision) -> Iterator[Finding]:
+    """Whether approval could read what it would be told of this request."""
+    if not chain_fits(submission, (), revision):
+        text = "the request, and what was found, are together larger than a message may be"
+        yield finding("request.too-large", text)
 
 
 def requesters_of(content: RequestContent, sender: IdentityName) -> tuple[IdentityName, ...]:

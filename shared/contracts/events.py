@@ -1,11 +1,18 @@
 """Lifecycle events: what happened to a request, in the past participle, each with the signed proof of it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from shared.contracts.statement import CompactJws, DecisionStatement, RevisionStatement, SubmissionStatement
+from shared.contracts.statement import (
+    MOST_JWS_BYTES,
+    CompactJws,
+    DecisionStatement,
+    RevisionStatement,
+    SubmissionStatement,
+)
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Model
 from shared.vocabulary.names import ApprovalGroupField, DigestField, RequestIdField
@@ -13,6 +20,10 @@ from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
 
 MOST_REVISIONS = 50
+MOST_CHAIN_BYTES = 640 * 1024
+"""Of a submission and its revisions: beside them the decisions of the largest quorum fit into one message."""
+_SIGNED_AROUND_BYTES = 512
+"""Of header and signature of a revision, at most."""
 
 
 class LifecycleEvent(Model):
@@ -33,6 +44,13 @@ class Evidence(Model):
     verdict: CompactJws | None = None
     issuance: CompactJws | None = None
     revocation: CompactJws | None = None
+
+
+def chain_fits(submission: SubmissionStatement, revisions: Sequence[RevisionStatement], following: Model) -> bool:
+    """Whether a chain with one more revision, not signed yet, can be told in every message that carries it."""
+    signed = len(following.canonical()) * 4 // 3 + _SIGNED_AROUND_BYTES  # base64 (RFC 7515 §7.1)
+    former = len(submission.canonical()) + sum(len(revision.jws) for revision in revisions)
+    return signed <= MOST_JWS_BYTES and former + signed <= MOST_CHAIN_BYTES
 
 
 class RequestAccepted(LifecycleEvent):

@@ -7,8 +7,10 @@ from pydantic import Field, StringConstraints
 from shared.contracts.content import RequestContent
 from shared.vocabulary.model import Model
 
+MOST_JWS_BYTES = 262_144
+
 CompactJws = Annotated[
-    str, StringConstraints(max_length=262_144, pattern=r"\A[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\z")
+    str, StringConstraints(max_length=MOST_JWS_BYTES, pattern=r"\A[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\z")
 ]
 
 

@@ -15,6 +15,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
+from shared.contracts.statement import MOST_JWS_BYTES
 from shared.errors import RefusedError
 from shared.vocabulary.findings import finding
 from shared.vocabulary.keys import PublicKey
@@ -23,7 +24,6 @@ from shared.vocabulary.names import Digest
 
 SKEW = timedelta(seconds=120)
 """How far two clocks may differ before a signature counts as being from the future."""
-MAX_TOKEN_LENGTH = 262_144
 
 _REGISTRY = jws.JWSRegistry(algorithms=["Ed25519"], strict_check_header=False)
 _HEADER_FIELDS = {"alg", "typ", "kid", "iat"}
@@ -151,7 +151,7 @@ class _Header(TypedDict):
 
 
 def _header_of(token: str) -> _Header:
-    if len(token) > MAX_TOKEN_LENGTH:
+    if len(token) > MOST_JWS_BYTES:
         raise _malformed("it is too long")
     parts = token.split(".")
     if len(parts) != _PARTS:

@@ -55,6 +55,11 @@ _SIGNING_ONLY = frozenset({"ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519"})
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+)\s*=")
 
+MOST_RESOLVED_BYTES = 16 * 1024
+"""Of the profiles that apply to one request, as canonical JSON: they stand by value in each of its revisions."""
+MOST_OPTIONS_BYTES = 512 * 1024
+"""Of everything that there is to pick: whoever asks is told it in one answer."""
+
 _NAME_ITSELF = "[key]"
 """Where pydantic says that the name of an entry is meant."""
 
@@ -175,6 +180,7 @@ def cross_check(draft: Draft) -> Iterator[Finding]:
         yield from _check_references(draft, name, signing)
         yield from _check_deliverable(draft, name, signing)
         yield from _check_satisfiable(draft, name, signing)
+    yield from _check_sizes(draft)
     yield from _check_unused(draft)
 
 
@@ -348,6 +354,29 @@ def _check_satisfiable(draft: Draft, name: str, signing: SigningCertificate) -> 
             where = draft.places.of("extension_profiles", profile_name)
             text = f"{where}: alternative names are required, but come neither from the CSR nor from anybody"
             yield finding("policy.profile-unsatisfiable", text, value=profile_name)
+
+
+def _check_sizes(draft: Draft) -> Iterator[Finding]:
+    """What would fit into no message, however small the request."""
+    sizes = {
+        section: {name: len(entry.canonical()) for name, entry in draft.entries[section].items()}
+        for section in ("approval_groups", "dn_profiles", "extension_profiles", "signing_certificates")
+    }
+    for name, signing in draft.entries["signing_certificates"].items():
+        heaviest = [
+            (section, max(sorted(known), key=sizes[section].__getitem__))
+            for section in ("extension_profiles", "dn_profiles")
+            if (known := getattr(signing, section) & sizes[section].keys())
+        ]
+        together = sum(sizes[section][profile] for section, profile in heaviest)
+        if together > MOST_RESOLVED_BYTES:
+            places = [draft.places.of(*path) for path in (("signing_certificates", name), *heaviest)]
+            text = f"{', '.join(places)}: what applies to one request has at most {MOST_RESOLVED_BYTES} bytes"
+            yield finding("policy.too-large", text, value=together)
+    total = sum(len(name) + size for entries in sizes.values() for name, size in entries.items())
+    if total > MOST_OPTIONS_BYTES:
+        text = f"the file: all that there is to pick has at most {MOST_OPTIONS_BYTES} bytes"
+        yield finding("policy.too-large", text, value=total)
 
 
 def _check_unused(draft: Draft) -> Iterator[Finding]:

@@ -4,13 +4,14 @@ import pytest
 
 from services.approval.rules import renewal
 from shared.contracts import commands, events
-from shared.contracts.events import MOST_REVISIONS
+from shared.contracts.envelope import MAX_MESSAGE_BYTES
+from shared.contracts.events import MOST_CHAIN_BYTES, MOST_REVISIONS, chain_fits
 from shared.contracts.replies import CaseResult, PendingResult
 from shared.contracts.statement import JwsStatement
 from shared.errors import RefusedError
 from shared.evidence.jws import Typ, payload_of
-from shared.evidence.steps import DecisionKind, Revision
-from shared.messaging.messages import Outgoing
+from shared.evidence.steps import Decision, DecisionKind, Revision
+from shared.messaging.messages import Outgoing, publish_event
 from shared.vocabulary.findings import finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest
@@ -262,6 +263,39 @@ async def test_a_request_whose_policy_changes_without_end_is_left_to_its_request
     case.duty.adopt(QUORUM_OF_THREE)
     with pytest.raises(RefusedError, match="withdraw it"):
         renewal(stored, case.duty.in_force, now=NOW)
+
+
+async def test_a_chain_that_would_fit_into_no_message_any_more_is_left_to_its_requester_too() -> None:
+    case = await open_case()
+    listed = ", ".join(f'"h{number:04}.example.org"' for number in range(700))
+    large = world.policy(world.newer_policy(('"example.org"]', f'"example.org", {listed}]')))
+    chain = case.begun
+    while chain_fits(chain.evidence.submission, chain.evidence.revisions, chain.revision):
+        chain = world.renewed(chain, large)
+    assert 20 < len(chain.evidence.revisions) < MOST_REVISIONS
+    stored = await case.stored()
+    case.duty.adopt(BACK)
+    with pytest.raises(RefusedError, match="withdraw it"):
+        renewal(
+            stored.model_copy(update={"evidence": chain.evidence, "revision": chain.digest, "policy_serial": 2}),
+            case.duty.in_force,
+            now=NOW,
+        )
+
+
+async def test_the_longest_chain_with_the_largest_quorum_fits_into_one_message() -> None:
+    case = await open_case()
+    note = "\x01" * 1000
+    said = said_on(case, case.digest, "alice").jws
+    payload = Decision.read(payload_of(said), code="a.b").model_copy(update={"note": note})
+    token = JwsStatement(jws=signing_key("alice").sign(payload.canonical(), Typ.DECISION, NOW))
+    chain = case.begun.evidence
+    room = MOST_CHAIN_BYTES - len(chain.submission.canonical())
+    longest = JwsStatement(jws=f"a.{'b' * (room // 5)}.c")
+    whole = chain.model_copy(update={"revisions": (longest,) * 5, "decisions": (token,) * 21, "verdict": token.jws})
+    told = events.RequestApproved(request_id=case.id, approval_group=WEB, evidence=whole)
+    body = publish_event(told, origin=case.id, sequence=2, policy_serial=10**18 - 1, at=NOW).body
+    assert len(body.encode()) < MAX_MESSAGE_BYTES
 
 
 async def test_what_followed_before_the_policy_changed_is_repeated_as_it_was() -> None:

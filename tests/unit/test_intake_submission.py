@@ -96,6 +96,18 @@ async def test_a_request_that_does_not_fit_is_refused_with_every_reason_and_kept
     assert await duty.refused(signed(asked), by="shop") == found
 
 
+async def test_a_request_that_approval_could_not_read_any_more_is_refused_and_never_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    duty, asked = Intake(), content()
+    monkeypatch.setattr("shared.contracts.events.MOST_CHAIN_BYTES", 4_000)
+    assert await duty.refused(signed(asked), by="shop") == ["request.too-large"]
+    record = await known(duty, asked.request_id)
+    assert record is not None
+    assert (record.state, record.evidence) == (State.REFUSED, None)
+    assert lifecycle(duty.publisher.published) == []
+
+
 STRANGERS: dict[str, tuple[Any, str, set[str]]] = {
     "who may not submit": (lambda a: signed(a, by="alice"), "alice", {"identity.not-permitted"}),
     "who submits unsigned and must sign": (unsigned, "shop", {"submission.unsigned"}),

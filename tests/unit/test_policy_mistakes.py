@@ -5,6 +5,8 @@ import re
 import pytest
 
 from shared.errors import RefusedError
+from shared.options import options_for
+from shared.policy.checking import MOST_OPTIONS_BYTES, MOST_RESOLVED_BYTES
 from shared.policy.policy import Policy, parse_policy, read_policy
 from shared.policy.resolution import resolve
 from shared.vocabulary.duties import Duty
@@ -450,6 +452,30 @@ def test_certificate_files_that_are_none_are_both_named(broken: bytes) -> None:
         "signing_certificates.public-tls.certificate_file",
         "signing_certificates.public-tls.intermediate_file",
     ]
+
+
+def _with_suffixes(count: int) -> str:
+    listed = ", ".join(f'"h{number:04}.example.org"' for number in range(count))
+    return replaced('"example.org"]', f"{listed}]")
+
+
+def test_profiles_that_would_fit_into_no_message_are_named_with_the_signing_certificate_that_joins_them() -> None:
+    world.policy(_with_suffixes(700))
+    (found,) = findings_of(_with_suffixes(900))
+    assert found.code == "policy.too-large"
+    for place in ("signing_certificates.public-tls (", "extension_profiles.tls-server (", "dn_profiles.server ("):
+        assert place in found.message
+    assert int(found.value or 0) > MOST_RESOLVED_BYTES
+
+
+def test_more_to_pick_than_fits_into_one_answer_is_a_mistake_of_the_whole_file() -> None:
+    values = ", ".join(f'"{number:0100}"' for number in range(100))
+    profile = f"""attributes = [{{ type = "2.5.4.99", allowed = [{values}] }}]\n"""
+    many = "".join(f"[dn_profiles.d{number}]\n{profile}" for number in range(50))
+    (found,) = findings_of(policy_text() + many)
+    assert (found.code, found.message[:9]) == ("policy.too-large", "the file:")
+    policy = world.policy(policy_text() + many.partition("[dn_profiles.d45]")[0])
+    assert len(options_for(None, policy).canonical()) < MOST_OPTIONS_BYTES
 
 
 def test_the_example_is_a_good_policy() -> None:
