@@ -3,18 +3,21 @@
 A pure function of the three, so that whoever has them can see that nothing else came in between.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding, Severity, finding
-from shared.x509.addresses import is_host_name
 from shared.x509.csr import VerifiedCsr
 from shared.x509.entered import EnteredValues
 from shared.x509.extensions import ANY_PURPOSE, EXTENDED_KEY_USAGE, SUBJECT_KEY_IDENTIFIER, CertificateExtension
 from shared.x509.names import Attribute, DistinguishedName, SubjectAltNames
 from shared.x509.profiles import DnAttribute, DnProfile, Editor, ExtensionProfile, ExtensionRule
+
+_HOST_LIKE = re.compile(r"[a-z0-9*_-]+(?:\.[a-z0-9*_-]+)+\.?")
+"""What a client might take for the name of a host, whether or not it is a good one."""
 
 
 class Origin(StrEnum):
@@ -140,8 +143,8 @@ def _with_common_names(
 ) -> SubjectAltNames:
     """The names, and in front of them a TLS server's common names that are not among them (BR 7.1.4.3).
 
-    A certificate that does not limit its purposes is a server's, too, as far as a common name can be a host's: what the
-    profile says of names must not be got round by it.
+    A certificate that does not limit its purposes is a server's, too, as far as a common name looks like a host's: what
+    the profile says of names must not be got round by it.
     """
     purposes = [value for each in extensions if each.type == EXTENDED_KEY_USAGE for value in each.values]
     unlimited = (not purposes or ANY_PURPOSE in purposes) and profile.names is not None
@@ -150,7 +153,7 @@ def _with_common_names(
         name = common_name.lower() if common_name.isascii() else common_name
         if name in names.dns or common_name in names.ip:
             continue
-        if "serverAuth" in purposes or (unlimited and "." in name and is_host_name(name.removeprefix("*."))):
+        if "serverAuth" in purposes or (unlimited and _HOST_LIKE.fullmatch(name)):
             added.append(name)
     return names.model_copy(update={"dns": tuple(dict.fromkeys((*added, *names.dns)))}) if added else names
 

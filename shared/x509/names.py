@@ -49,7 +49,7 @@ _DOTTED = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,38})){1,31}")
 # not signed.
 _UNSHOWABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff"
-    "\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+    "\uffa0\ufff9-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,./:=?-]*")
 _PRINTABLE_TYPES = frozenset({"C", "jurisdictionC", "serialNumber", "2.5.4.46"})

@@ -110,7 +110,8 @@ def _rsa_key(first: int, second: int, exponent: int = 65537, private: int | None
         algorithm, number = RSA_ALGORITHMS[name]
         hashed = sequence(sequence(oid(number), NULL), tlv(0x04, hashlib.new(name, data).digest()))
         padded = b"\0\1" + b"\xff" * (size - 3 - len(hashed)) + b"\0" + hashed
-        return sequence(oid(algorithm), NULL), int(gmpy2.powmod(int.from_bytes(padded), signing, modulus)).to_bytes(size)
+        signature = int(gmpy2.powmod(int.from_bytes(padded), signing, modulus))
+        return sequence(oid(algorithm), NULL), signature.to_bytes(size)
 
     return Key(rsa_public(modulus, exponent), sign)
 

@@ -1,6 +1,7 @@
 """What fits a policy is accepted and becomes a good certificate that holds just that; what does not fit is refused."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,6 +31,9 @@ OWN = {"2.5.29.14", "2.5.29.15", "2.5.29.19", "2.5.29.31", "2.5.29.32", "2.5.29.
 PLACEHOLDERS = [("2.5.4.6", "US"), ("2.5.4.7", "Locality"), ("2.5.4.10", "Organisation")]
 """What a public CA takes from the organisation, where the request says nothing."""
 HOST = re.compile(r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]*[a-z][a-z0-9-]*")
+HOST_LIKE = re.compile(r"[\w*-]+(?:\.[\w*-]+)+", re.ASCII)
+UNSEEN = {"Cc", "Zl", "Zp"}
+TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 UNIT = recipes.ATTRIBUTES["OU"][0]
 
 
@@ -169,7 +173,9 @@ def test_no_name_gets_past_the_rules_however_it_is_written(asked: Asked) -> None
     assert all(HOST.fullmatch(name) and f".{name}".endswith(".example.com") for name in dns)
     for common_name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
         value = str(common_name.value)
-        assert value.isprintable()
-        if ExtendedKeyUsageOID.SERVER_AUTH in purposes or (not purposes and HOST.fullmatch(value.lower())):
+        assert not any(
+            unicodedata.category(each) in UNSEEN or unicodedata.bidirectional(each) in TURNING for each in value
+        )
+        if ExtendedKeyUsageOID.SERVER_AUTH in purposes or (not purposes and HOST_LIKE.fullmatch(value)):
             assert value.isascii()
             assert value.lower() in dns
