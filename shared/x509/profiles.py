@@ -15,6 +15,7 @@ from pydantic import (
     AfterValidator,
     Discriminator,
     Field,
+    PlainSerializer,
     StrictBool,
     StrictInt,
     StringConstraints,
@@ -98,7 +99,9 @@ class NameKind(StrEnum):
     UPN = "upn"
 
 
-Editors = frozenset[Editor]
+InOrder = PlainSerializer(sorted, return_type=list[str], when_used="json")
+"""Profiles are signed over: the same set has the same bytes in every process."""
+Editors = Annotated[frozenset[Editor], InOrder]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
@@ -292,7 +295,7 @@ class ExtensionProfile(Model):
 
     description: Description = ""
     extensions: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=32)]
-    user_defined_extensions: frozenset[ExtensionType] = frozenset()
+    user_defined_extensions: Annotated[frozenset[ExtensionType], InOrder] = frozenset()
     """Further extensions, by OID, that a requester may ask for as it likes: the approvers see them."""
 
     @model_validator(mode="before")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from shared.policy.model import PolicyFile
 from shared.policy.policy import Policy
 from shared.policy.resolution import ResolvedPolicy, resolve
+from shared.x509.profiles import Editor, ExtensionProfile, NamesRule
 from tests import world
 from tests.golden import golden
 from tests.property.asking import Asked
@@ -90,3 +91,12 @@ def test_each_golden_policy_survives_being_written_and_read(name: str) -> None:
 def test_what_a_policy_resolves_to_survives_being_signed_over(asked: Asked) -> None:
     for each in resolved(asked.policy):
         assert ResolvedPolicy.read(each.canonical(), code="policy.invalid") == each
+
+
+def test_what_is_signed_over_has_the_same_bytes_in_whatever_order_its_sets_come() -> None:
+    editors = frozenset({Editor.REQUESTER, Editor.APPROVER})
+    oids = frozenset(f"1.2.{arc}" for arc in range(20))
+    profile = ExtensionProfile(extensions=(NamesRule(editable_by=editors),), user_defined_extensions=oids)
+    said = json.loads(profile.canonical())
+    assert said["extensions"][0]["editable_by"] == sorted(editors)
+    assert said["user_defined_extensions"] == sorted(oids)
