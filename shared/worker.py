@@ -37,6 +37,7 @@ from shared.observability.metrics import (
 )
 from shared.policy.policy import Policy
 from shared.rabbit.link import Link, Subscription
+from shared.rabbit.topology import waiting_queue
 from shared.signed_policy import PolicyKeeper, PolicyMemory, read_signed_policy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import finding
@@ -99,6 +100,11 @@ class Worker(Generic[SettingsT]):
     def open_policy_gate(self) -> PolicyGate:
         """The gate before which events wait for a policy that is not in force here yet."""
         return PolicyGate(self.in_force, on_change=lambda up: self._dependencies.set(PolicyGate.name, up=up))
+
+    def consuming(self, subscriptions: Callable[[], Sequence[Subscription]]) -> Callable[[], Sequence[Subscription]]:
+        """These, and the queue of what this duty has put by."""
+        put_by = Subscription(waiting_queue(self.duty), self.settings.broker.prefetch)
+        return lambda: [*subscriptions(), put_by]
 
     def _evidence_key(self) -> SigningKey:
         path = self.settings.evidence.key_file
@@ -215,7 +221,7 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
     async def begin() -> None:
         await _when_there(keeper.admit, gate)
         async with asyncio.TaskGroup() as group:
-            group.create_task(worker.link.run(work.subscriptions, runtime.handle), name="broker link")
+            group.create_task(worker.link.run(worker.consuming(work.subscriptions), runtime.handle), name="broker link")
             group.create_task(_reload_on(changed, keeper, gate), name="policy")
             for job in work.background:
                 group.create_task(_forever(job), name="background")

@@ -19,7 +19,6 @@ class PolicyInForce:
         replaced, self._replaced = self._replaced, asyncio.Event()
         replaced.set()
 
-    async def reached(self, serial: int) -> None:
-        """Wait until the policy in force has at least this serial."""
-        while self.policy.serial < serial:
-            await self._replaced.wait()
+    async def changed(self) -> None:
+        """Wait until another policy is in force."""
+        await self._replaced.wait()

@@ -43,6 +43,14 @@ NOTHING = Outcome()
 
 
 @dataclass(frozen=True)
+class PutBy:
+    """For the policy of which serial a message was put by, and which one was in force when it was looked at last."""
+
+    waits_for: int
+    seen_by: int
+
+
+@dataclass(frozen=True)
 class Delivery:
     """A message as the broker hands it over."""
 
@@ -54,6 +62,8 @@ class Delivery:
     exchange: str = ""
     message_id: str | None = None
     redelivered: bool = False
+    put_by: PutBy | None = None
+    """Of a message that this duty had put by before and has taken up again."""
 
 
 @dataclass(frozen=True)

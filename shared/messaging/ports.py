@@ -29,6 +29,14 @@ class Publisher(Protocol):
         """
         ...
 
+    async def put_by(self, body: bytes, headers: dict[str, str]) -> None:
+        """Put a message into the duty's queue of what waits for a newer policy, confirmed.
+
+        Raises:
+            UnavailableError: the broker is away, or did not confirm.
+        """
+        ...
+
 
 class NotTakenError(Exception):
     """The link is there, but a queue did not take the message, for example because it is full."""

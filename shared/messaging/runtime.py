@@ -3,7 +3,7 @@
 decode → handler → (the handler's one atomic write) → publish, confirmed → acknowledge. On redelivery the handler
 finds what it stored under the message's id and the same messages are published again. Hostile or broken input is
 refused, counted and answered; only our own failure parks a message. An event composed under a newer policy than the
-one in force here waits for that policy, and with it what comes after it in its queue about the same request.
+one in force here is put by until that policy comes, and with it what follows in its queue about the same request.
 """
 
 import asyncio
@@ -29,12 +29,13 @@ from shared.messaging.messages import (
     Delivery,
     Outcome,
     Outgoing,
+    PutBy,
     Received,
     refuse_unreadable,
     reply_failed,
     reply_refused,
 )
-from shared.messaging.policy_gate import PolicyGate
+from shared.messaging.policy_gate import PolicyGate, headers_of
 from shared.messaging.ports import Handler, NotTakenError, Publisher, UnroutableError
 from shared.observability.metrics import MessageMetrics
 from shared.observability.sampling import Sampler
@@ -126,10 +127,25 @@ class Runtime:
         except RefusedError as refusal:
             async with self._slots:
                 return await self._refuse_unreadable(delivery, refusal.findings)
-        async with self._in_turn(delivery.queue, message.subject):
-            await self._policy.passed(message)
+        lane = delivery.queue if delivery.put_by is None else f"{delivery.queue} put by"
+        async with self._in_turn(lane, message.subject):
+            put_by = await self._policy.passed(delivery, message)
+            if put_by is not None:
+                return await self._put_by(delivery, message, put_by)
             async with self._slots:
-                return await self._handle(delivery, message)
+                settlement = await self._handle(delivery, message)
+            if settlement is Settlement.ACKNOWLEDGE:
+                self._policy.was_handled(delivery, message)
+            return settlement
+
+    async def _put_by(self, delivery: Delivery, message: Received[Model], put_by: PutBy) -> Settlement:
+        headers = headers_of(delivery, message, waits_for=put_by.waits_for, seen_by=put_by.seen_by)
+        try:
+            await self._publisher.put_by(delivery.body, headers)
+        except UnavailableError:
+            return Settlement.LEAVE
+        self._policy.was_put_by(delivery, message, put_by)
+        return Settlement.ACKNOWLEDGE
 
     async def _handle(self, delivery: Delivery, message: Received[Model]) -> Settlement:
         route = self._routes[message.type]
@@ -261,16 +277,8 @@ class Runtime:
         return await self._publish_all([answer])
 
     async def _park(self, delivery: Delivery, message: Received[Model], route: Route, *, reason: str) -> Settlement:
-        headers = {
-            "x-ra-sender": message.sender,
-            "x-ra-reason": reason,
-            "x-ra-exchange": delivery.exchange,
-            "x-ra-key": delivery.key,
-            "x-ra-queue": delivery.queue,
-            "x-ra-message-id": message.id,
-        }
         try:
-            await self._publisher.park(delivery.body, headers)
+            await self._publisher.park(delivery.body, headers_of(delivery, message, reason=reason))
         except UnavailableError:
             return Settlement.LEAVE
         self._metrics.parked(message.type)

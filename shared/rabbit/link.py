@@ -19,9 +19,10 @@ from shared.config import BrokerSettings, Secret
 from shared.contracts.envelope import CONTENT_TYPE
 from shared.errors import RefusedError, UnavailableError
 from shared.messaging.messages import Delivery, Outgoing
+from shared.messaging.policy_gate import taken_up
 from shared.messaging.ports import NotTakenError, UnroutableError
 from shared.messaging.runtime import Settlement
-from shared.rabbit.topology import EXCHANGES, PARKED_EXCHANGE
+from shared.rabbit.topology import EXCHANGES, PARKED_EXCHANGE, waiting_queue
 
 log = structlog.get_logger()
 
@@ -144,10 +145,25 @@ class Link:
         Raises:
             UnavailableError: the broker is away, refused, or did not confirm in time.
         """
+        await self._set_aside("parked", self._settings.user, body, headers)
+
+    async def put_by(self, body: bytes, headers: dict[str, str]) -> None:
+        """Put a message into this duty's queue of what waits for a newer policy, confirmed.
+
+        Raises:
+            UnavailableError: the broker is away, refused, or did not confirm in time.
+        """
+        await self._set_aside("waiting", self._waiting_queue, body, headers)
+
+    @property
+    def _waiting_queue(self) -> str:
+        return waiting_queue(self._settings.user)
+
+    async def _set_aside(self, what: str, key: str, body: bytes, headers: dict[str, str]) -> None:
         try:
-            await self._publish(PARKED_EXCHANGE, self._settings.user, body, {"headers": dict(headers)})
+            await self._publish(PARKED_EXCHANGE, key, body, {"headers": dict(headers)})
         except (UnroutableError, NotTakenError) as error:
-            raise UnavailableError("broker", "the parked queue is missing or full") from error
+            raise UnavailableError("broker", f"the {what} queue is missing or full") from error
 
     async def _publish(self, exchange: str, key: str, body: bytes, properties: dict[str, Any]) -> None:
         target = self._exchanges.get(exchange)
@@ -238,6 +254,8 @@ class Link:
             message_id=message.message_id,
             redelivered=bool(message.redelivered),
         )
+        if queue == self._waiting_queue:
+            delivery = taken_up(delivery, message.headers, self._settings.user)
         try:
             settlement = await handle(delivery)
         except Exception:

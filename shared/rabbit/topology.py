@@ -117,6 +117,11 @@ def parked_queue(duty: Duty) -> str:
     return f"{duty}.parked"
 
 
+def waiting_queue(duty: str) -> str:
+    """Where a duty puts by what waits for a newer policy, and takes it up again."""
+    return f"{duty}.waiting"
+
+
 def submissions_queue(identity: str) -> str:
     """The bounded queue in which one identity's submissions wait for intake."""
     return f"intake.submissions.{identity}"
@@ -169,6 +174,7 @@ def _duty_queues() -> Iterator[Queue]:
     for duty in Duty:
         yield Queue(events_queue(duty), _dead_lettering(duty))
         yield Queue(commands_queue(duty), {**_dead_lettering(duty), **_bounds(COMMANDS_LIMIT)})
+        yield Queue(waiting_queue(duty), _dead_lettering(duty))
         yield Queue(parked_queue(duty), {"x-delivery-limit": DELIVERY_LIMIT})
 
 
@@ -204,6 +210,7 @@ def _duty_bindings() -> Iterator[Binding]:
         for key in WITNESSED.get(duty, ()):
             yield Binding(COMMANDS_EXCHANGE, key, events_queue(duty))
         yield Binding(PARKED_EXCHANGE, str(duty), parked_queue(duty))
+        yield Binding(PARKED_EXCHANGE, waiting_queue(duty), waiting_queue(duty))
     for contract in COMMANDS:
         if contract.verb != "submit":
             yield Binding(COMMANDS_EXCHANGE, f"*.{contract.duty}.{contract.verb}", commands_queue(contract.duty))
@@ -217,7 +224,7 @@ def _identity_bindings(policy: Policy) -> Iterator[Binding]:
 
 
 def _duty_rights(duty: Duty) -> Rights:
-    reads = [events_queue(duty), commands_queue(duty), parked_queue(duty)]
+    reads = [events_queue(duty), commands_queue(duty), waiting_queue(duty), parked_queue(duty)]
     patterns = [re.escape(name) for name in reads]
     if duty is Duty.INTAKE:
         patterns.append(re.escape(submissions_queue("")) + "[A-Za-z0-9-]+")
@@ -230,7 +237,7 @@ def _duty_rights(duty: Duty) -> Rights:
             TopicRight(COMMANDS_EXCHANGE),
             TopicRight(EVENTS_EXCHANGE, write=rf"^{duty}\.[a-z]+\.[a-z]+\.[A-Za-z0-9-]+$"),
             TopicRight(REPLIES_EXCHANGE, write=rf"^[A-Za-z0-9-]+\.{duty}\.[a-z-]+$"),
-            TopicRight(PARKED_EXCHANGE, write=f"^{duty}$"),
+            TopicRight(PARKED_EXCHANGE, write=rf"^{duty}(\.waiting)?$"),
         ),
     )
 

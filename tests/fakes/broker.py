@@ -1,5 +1,7 @@
 """A publisher that remembers, and can be away."""
 
+from collections import deque
+
 from shared.errors import UnavailableError
 from shared.messaging.messages import Outgoing
 from shared.messaging.ports import UnroutableError
@@ -10,6 +12,7 @@ class MemoryPublisher:
     def __init__(self, steps: Steps | None = None) -> None:
         self.published: list[Outgoing] = []
         self.parked: list[tuple[bytes, dict[str, str]]] = []
+        self.waiting: deque[tuple[bytes, dict[str, str]]] = deque()
         self.away = False
         self.parked_away: bool | None = None
         """Whether parking is away; as publishing is, unless it is said."""
@@ -29,3 +32,8 @@ class MemoryPublisher:
         if self.away if self.parked_away is None else self.parked_away:
             raise UnavailableError("broker", "the test took it away")
         self.parked.append((body, headers))
+
+    async def put_by(self, body: bytes, headers: dict[str, str]) -> None:
+        if self.away:
+            raise UnavailableError("broker", "the test took it away")
+        self.waiting.append((body, headers))

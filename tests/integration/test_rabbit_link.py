@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aio_pika
@@ -14,7 +14,7 @@ from deploy.local.files import write_secret
 from shared.config import BrokerSettings
 from shared.errors import UnavailableError
 from shared.identifiers import new_message_id
-from shared.messaging.messages import Delivery, Outgoing
+from shared.messaging.messages import Delivery, Outgoing, PutBy
 from shared.messaging.ports import UnroutableError
 from shared.messaging.runtime import Settlement
 from shared.rabbit.link import Link, Subscription
@@ -29,6 +29,7 @@ from shared.rabbit.topology import (
     events_queue,
     inbox_queue,
     parked_queue,
+    waiting_queue,
 )
 from shared.vocabulary.duties import Duty
 from tests import world
@@ -470,6 +471,18 @@ async def test_a_parked_message_keeps_its_bytes_and_says_who_sent_it_and_why_it_
     assert message.body == b"\x00\xff"
     assert {name: message.headers[name] for name in headers} == headers
     assert message.user_id == "intake"
+
+
+async def test_what_was_put_by_comes_again_as_it_first_came(start: Start) -> None:
+    handling = Handling()
+    running = start(handling, waiting_queue(Duty.INTAKE))
+    await until_up(running)
+    came = Delivery(body=b"{}", sender="issuer", queue=EVENTS, key=FOREIGN_KEY, exchange=EVENTS_EXCHANGE)
+    headers = {f"x-ra-{name}": getattr(came, name) for name in ("sender", "queue", "key", "exchange")}
+    await running.link.put_by(came.body, headers | {"x-ra-waits-for": "3", "x-ra-seen-by": "2"})
+    await until(lambda: bool(handling.received), "it did not come")
+    (again,) = handling.received
+    assert replace(again, message_id=None) == replace(came, put_by=PutBy(waits_for=3, seen_by=2))
 
 
 async def test_without_its_parked_queue_nothing_is_parked_and_that_is_told(site: Site, start: Start) -> None:

@@ -22,6 +22,7 @@ from shared.rabbit.topology import (
     reply_key,
     session_queue_prefix,
     submissions_queue,
+    waiting_queue,
 )
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.names import ApprovalGroupName
@@ -63,11 +64,11 @@ def queues_read_by(user: str) -> set[str]:
 
 
 READS = {
-    "intake": {"intake.events", "intake.commands", "intake.parked"}
+    "intake": {"intake.events", "intake.commands", "intake.waiting", "intake.parked"}
     | {f"intake.submissions.{name}" for name in ("ben", "portal", "shop", "shop-2")},
-    "approval": {"approval.events", "approval.commands", "approval.parked"},
-    "issuer": {"issuer.events", "issuer.commands", "issuer.parked"},
-    "revoker": {"revoker.events", "revoker.commands", "revoker.parked"},
+    "approval": {"approval.events", "approval.commands", "approval.waiting", "approval.parked"},
+    "issuer": {"issuer.events", "issuer.commands", "issuer.waiting", "issuer.parked"},
+    "revoker": {"revoker.events", "revoker.commands", "revoker.waiting", "revoker.parked"},
 } | {name: {f"inbox.{name}"} for name in PEOPLE}
 
 
@@ -129,7 +130,8 @@ def test_a_duty_answers_everybody_under_its_own_name_only(duty: str) -> None:
 @pytest.mark.parametrize("duty", DUTIES)
 def test_a_duty_parks_in_its_own_queue_and_sends_no_commands(duty: str) -> None:
     for other in Duty:
-        assert topic(RIGHTS[duty], PARKED_EXCHANGE, write=str(other)) is (other == duty)
+        for key in (str(other), waiting_queue(other)):
+            assert topic(RIGHTS[duty], PARKED_EXCHANGE, write=key) is (other == duty)
     for contract in COMMANDS:
         assert not topic(RIGHTS[duty], COMMANDS_EXCHANGE, write=command_key("shop", contract.duty, contract.verb))
         assert not topic(RIGHTS[duty], COMMANDS_EXCHANGE, write=command_key(duty, contract.duty, contract.verb))
