@@ -23,8 +23,6 @@ from shared.x509.public_names import check_public_suffix
 from shared.x509.template import LEFT_OUT
 from shared.x509.weakness import check_weakness
 
-WEAK_HASHES = frozenset({"md5", "sha1"})
-
 
 @dataclass(frozen=True)
 class Proposal:
@@ -232,12 +230,6 @@ def last_day(resolved: ResolvedPolicy, *, today: date) -> date:
     return min(by_policy, last_day_allowed(today)) if resolved.trust is Trust.PUBLIC else by_policy
 
 
-def _check_csr_hash(proposal: Proposal) -> Iterator[Finding]:
-    if proposal.csr.signature_hash in WEAK_HASHES:
-        text = "the CSR's own signature is made with a broken hash: have it made anew with SHA-256 or better"
-        yield finding("csr.signature-hash-weak", text, value=proposal.csr.signature_hash)
-
-
 def _check_calendar(proposal: Proposal) -> Iterable[Finding]:
     return check_public_eku(proposal.purposes, proposal.today) if proposal.public else ()
 
@@ -256,7 +248,6 @@ def _check_left_out(proposal: Proposal) -> Iterator[Finding]:
 
 
 RULES = (
-    Rule("hash in the CSR's signature", _check_csr_hash),
     Rule("key type and size", lambda asked: check_key(asked.csr.key, frozenset(asked.resolved.key_types))),
     Rule("known weaknesses of the key", lambda asked: check_weakness(asked.csr.spki)),
     Rule("what the CA leaves out", _check_left_out),
