@@ -3,11 +3,19 @@
 from services.desk.explaining import Explanation
 from services.desk.render import Rows, Screen, finding_line, listed, moment, paragraph, safe
 from shared.client.case import EarlierDecision, ShownCase
-from shared.contracts.replies import CaseResult, PendingCase, RequestSummary, StatusResult
+from shared.contracts.replies import (
+    CaseResult,
+    OrderResult,
+    OrderSummary,
+    PendingCase,
+    RequestSummary,
+    StatusResult,
+)
 from shared.x509.keys import key_type
 from shared.x509.names import SubjectAltNames
 
 REQUEST_COLUMNS = ("request", "state", "group", "name", "subject", "requesters", "changed")
+ORDER_COLUMNS = ("request", "state", "order", "group", "accepted", "why")
 PENDING_COLUMNS = ("request", "approvals", "mine", "group", "name", "subject", "requesters", "submitted")
 
 
@@ -37,6 +45,39 @@ def pending_row(case: PendingCase) -> tuple[str, ...]:
         ", ".join(request.requesters),
         moment(request.submitted_at),
     )
+
+
+def order_row(order: OrderSummary) -> tuple[str, ...]:
+    """An order in the list of orders."""
+    return (
+        order.request_id,
+        order.state,
+        "" if order.order_id is None else str(order.order_id),
+        order.approval_group,
+        moment(order.accepted_at),
+        order.findings[0].message if order.findings else "",
+    )
+
+
+def show_order(screen: Screen, shown: OrderResult) -> None:
+    """Where an order stands, and what is to be done."""
+    order = shown.order
+    rows = [
+        ("State", str(order.state)),
+        ("Why", listed(finding_line(found) for found in order.findings)),
+        ("What to do", safe(shown.what_to_do)),
+        ("Order at the CA", "not known" if order.order_id is None else str(order.order_id)),
+        ("The CA says", safe(shown.ca_status or "nothing yet")),
+        ("Certificate at the CA", "none" if shown.certificate_id is None else str(shown.certificate_id)),
+        ("Our id there", safe(shown.alternative_order_id or "none yet")),
+        ("Sent to the CA", f"{shown.tries} times"),
+        ("Asked for until", str(shown.expires_on or "not asked for yet")),
+        ("Accepted", moment(order.accepted_at)),
+        ("Looked at next", "not by itself" if shown.next_look is None else moment(shown.next_look)),
+        ("Approval group", order.approval_group),
+        ("Requesters", ", ".join(shown.requesters)),
+    ]
+    screen.sheet(f"Order for request {order.request_id}", rows)
 
 
 def show_status(screen: Screen, status: StatusResult) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.issuer.model import Order
-from services.issuer.ports import NotNowError, OrderStore
+from services.issuer.ports import ID_TAKEN, UNCLEAR, NotNowError, OrderStore
 from shared.clock import Clock
 from shared.contracts import events
 from shared.contracts.events import Evidence
@@ -15,6 +15,8 @@ from shared.messaging.schedule import milliseconds
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.names import ApprovalGroupName
 
+LASTING = frozenset({ID_TAKEN, UNCLEAR})
+"""Findings that are still true when the CA was away, or busy, meanwhile."""
 MOST_POLLS = 20
 """What waits for the CA or for an operator is looked at ever less often, at last every so many polls."""
 
@@ -70,7 +72,8 @@ class Books:
     async def heed(self, order: Order, not_now: NotNowError) -> None:
         """Put it off for as long as the CA, or our account of its rate limit, wants."""
         wait = None if not_now.wait is None else timedelta(seconds=not_now.wait)
-        await self.put_off(order, not_now.findings, wait)
+        lasting = [found for found in order.findings if found.code in LASTING]
+        await self.put_off(order, [*lasting, *not_now.findings], wait)
 
     async def look_later(self, order: Order, findings: Sequence[Finding]) -> None:
         """Ask the CA once its look-up shows what was ordered now."""

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 
 from services.issuer.books import Books, group_of
 from services.issuer.model import Order
-from services.issuer.ports import CertificateAuthority, NotNowError, PlacedOrder
+from services.issuer.ports import APPROVAL_THERE, CertificateAuthority, NotNowError, PlacedOrder
 from shared.contracts import events
-from shared.vocabulary.findings import finding
+from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.orders import OrderState
+
+NOT_YET = "the CA has the order and has not issued yet"
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,9 @@ class Following:
                 await self.ca.approve(approval)
             return await self.ca.follow(placed.order_id)
         except NotNowError as not_now:
-            numbers = ", ".join(map(str, placed.approvals))
-            text = (
-                f"order {placed.order_id} waits for approval at the CA: somebody there must approve request {numbers}"
-            )
-            waits = finding("order.approval-there", text, value=numbers)
-            return replace(placed, reasons=(waits, *not_now.findings), is_ready=not_now.passes)
+            if not_now.passes:
+                return replace(placed, reasons=not_now.findings, is_ready=True)
+            return replace(placed, reasons=(_waits_for_people(placed), *not_now.findings))
 
     async def wait(self, order: Order, placed: PlacedOrder) -> None:
         """Store that it waits, and tell of it the first time.
@@ -59,7 +58,13 @@ class Following:
             request_id=order.id,
             approval_group=group_of(order),
             order_id=placed.order_id,
-            message=placed.reasons[0].message if placed.reasons else "the CA has the order and has not issued yet",
+            message=next((why.message for why in placed.reasons if why.code == APPROVAL_THERE), NOT_YET),
         )
         await self.books.tell(order, {**update, "due_then": due}, event, role="ordered")
         self.on_pending()
+
+
+def _waits_for_people(placed: PlacedOrder) -> Finding:
+    numbers = ", ".join(map(str, placed.approvals))
+    text = f"order {placed.order_id} waits for approval at the CA: somebody there must approve request {numbers}"
+    return finding(APPROVAL_THERE, text, value=numbers)

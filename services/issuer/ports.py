@@ -13,8 +13,12 @@ from shared.vocabulary.findings import Finding
 from shared.vocabulary.names import ApprovalGroupName, CertificateId, OrderId, RequestId
 from shared.vocabulary.orders import OrderState
 
+APPROVAL_THERE = "order.approval-there"
+"""The code of an order that waits until people approve it at the CA."""
 ID_TAKEN = "order.id-taken"
-"""The finding of an order that the CA refuses because it has one under that id."""
+"""The code of an order that the CA refuses because it has one under that id."""
+UNCLEAR = "order.unclear"
+"""The code of an entry of which nobody can tell which order at the CA it is."""
 
 
 @dataclass(frozen=True)

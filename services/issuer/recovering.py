@@ -8,13 +8,15 @@ import structlog
 from services.issuer import rules
 from services.issuer.books import Pace
 from services.issuer.model import Order
-from services.issuer.ports import ID_TAKEN, CertificateAuthority
+from services.issuer.ports import ID_TAKEN, UNCLEAR, CertificateAuthority
 from services.issuer.searching import Found, Search, Sighting
 from shared.clock import Clock
 from shared.messaging.schedule import milliseconds
 from shared.vocabulary.findings import Finding, finding
 
 log = structlog.get_logger()
+
+NOT_OURS, IS_THERE = "order.not-ours", "order.is-there"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _next_step(order: Order, sighting: Sighting, *, reliable: bool) -> Step:
         return LookAgain()
     if _is_taken(order):
         text = "the CA says that it has an order under this request's id, and does not show it"
-        return AskPeople((finding("order.unclear", text),))
+        return AskPeople((finding(UNCLEAR, text), *order.findings))
     return OrderIt(sighting.attempt)
 
 
@@ -128,23 +130,29 @@ def _settled_step(order: Order, sighting: Sighting, *, resembles: bool, reliable
         known = next((each for each in (*sighting.live, *sighting.ended) if each.order_id == wanted), None)
         if known is None and not resembles:
             text = "that order is not this request's: it has another id or another CSR, or is not there"
-            return AskPeople((*order.findings, finding("order.not-ours", text, value=wanted)))
+            return _refused(order, finding(NOT_OURS, text, value=wanted))
         return Adopt(known or Found(wanted, order.alternative_order_id or rules.id_of_attempt(order, 1)))
     if sighting.live:
         numbers = ", ".join(str(each.order_id) for each in sighting.live)
         text = "the CA has a live order under this request's id: adopt it, or cancel it at the CA first"
-        return AskPeople((*order.findings, finding("order.is-there", text, value=numbers)))
+        return _refused(order, finding(IS_THERE, text, value=numbers))
     if not reliable:
         return LookAgain()
     return OrderIt(sighting.attempt + _is_taken(order))
 
 
+def _refused(order: Order, reason: Finding) -> Step:
+    """It stays as it is, and says why the decision was not followed."""
+    before = (found for found in order.findings if found.code not in {NOT_OURS, IS_THERE})
+    return AskPeople((*before, reason))
+
+
 def _unclear(sighting: Sighting) -> Finding:
     if sighting.live:
         numbers = ", ".join(str(each.order_id) for each in sighting.live)
-        return finding("order.unclear", "the CA has several orders for this request", value=numbers)
+        return finding(UNCLEAR, "the CA has several orders for this request", value=numbers)
     numbers = ", ".join(map(str, sighting.doubtful))
-    return finding("order.unclear", "the CA has orders with this CSR that do not say whose they are", value=numbers)
+    return finding(UNCLEAR, "the CA has orders with this CSR that do not say whose they are", value=numbers)
 
 
 def _is_taken(order: Order) -> bool:

@@ -31,6 +31,7 @@ from shared.vocabulary.findings import finding
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.model import Model, mistakes
 from shared.vocabulary.names import IdentityName, RequestId
+from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import NEXT_STATES, State
 
@@ -197,6 +198,29 @@ class RaClient:
         """The issued certificate, with its intermediates if `chain`."""
         command = _made(commands.DownloadCertificate, request_id=request_id, format=str(form), chain=chain)
         return await self._ask(command, replies.DownloadResult)
+
+    async def list_orders(
+        self,
+        *,
+        approval_group: str | None = None,
+        states: Collection[OrderState] = OPEN_ORDERS,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> replies.OrdersResult:
+        """One page of the orders in these states, by their requests' ids, the oldest first."""
+        command = _made(
+            commands.ListOrders, approval_group=approval_group, states=tuple(states), after=after, limit=limit
+        )
+        return await self._ask(command, replies.OrdersResult)
+
+    async def show_order(self, request_id: str) -> replies.OrderResult:
+        """Where the order for a request stands, why, and what is to be done."""
+        return await self._ask(_made(commands.ShowOrder, request_id=request_id), replies.OrderResult)
+
+    async def settle_order(self, request_id: str, *, adopt: int | None) -> replies.SettleResult:
+        """Say which order at the CA is the request's, or that none is: it is ordered again then."""
+        command = _made(commands.SettleOrder, request_id=request_id, adopt=adopt)
+        return await self._ask(command, replies.SettleResult)
 
     async def revoke(self, request_id: str, reason: RevocationReason, notes: str = "") -> replies.RevokeResult:
         """Have an issued certificate revoked; the answer says that this is accepted, not yet that it is done."""

@@ -73,6 +73,9 @@ COMMANDS: tuple[CommandContract, ...] = (
         "download",
         replies.DownloadResult,
     ),
+    CommandContract("ra.order.list.v1", commands.ListOrders, Duty.ISSUER, "list", replies.OrdersResult),
+    CommandContract("ra.order.show.v1", commands.ShowOrder, Duty.ISSUER, "show", replies.OrderResult),
+    CommandContract("ra.order.settle.v1", commands.SettleOrder, Duty.ISSUER, "settle", replies.SettleResult),
     CommandContract(
         "ra.certificate.revoke.v1", commands.RevokeCertificate, Duty.REVOKER, "revoke", replies.RevokeResult
     ),

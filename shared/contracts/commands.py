@@ -7,7 +7,8 @@ from pydantic import Field, StringConstraints
 from shared.contracts.content import Notes
 from shared.contracts.statement import DecisionStatement, SubmissionStatement
 from shared.vocabulary.model import Model
-from shared.vocabulary.names import ApprovalGroupField, RequestIdField
+from shared.vocabulary.names import ApprovalGroupField, OrderId, RequestIdField
+from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from shared.vocabulary.reasons import RevocationReason
 
 PageSize = Annotated[int, Field(ge=1, le=200)]
@@ -93,6 +94,30 @@ class DownloadCertificate(Model):
     """The name of a `DownloadFormat`."""
     chain: bool = True
     """Whether the intermediates come with it; formats that hold one certificate leave them out."""
+
+
+class ListOrders(Model):
+    """List the orders of one's groups, by their requests' ids, the oldest first. Answered by `OrdersResult`."""
+
+    approval_group: ApprovalGroupField | None = None
+    states: Annotated[tuple[OrderState, ...], Field(min_length=1, max_length=len(OrderState))] = OPEN_ORDERS
+    after: RequestIdField | None = None
+    """Go on from here: only requests younger than this one."""
+    limit: PageSize = 50
+
+
+class ShowOrder(Model):
+    """Ask where the order for a request stands, why, and what is to be done. Answered by `OrderResult`."""
+
+    request_id: RequestIdField
+
+
+class SettleOrder(Model):
+    """Decide which order at the CA is a request's, where nobody else can. Answered by `SettleResult`."""
+
+    request_id: RequestIdField
+    adopt: Annotated[OrderId, Field(ge=1)] | None
+    """The CA's number of the order; none says that the CA has none, and that it is to be ordered."""
 
 
 class RevokeCertificate(Model):

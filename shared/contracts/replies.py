@@ -1,6 +1,6 @@
 """Replies: `{code, message, findings}` for every command from a known sender, with its result if it has one."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Generic, TypeVar
 
@@ -19,6 +19,7 @@ from shared.vocabulary.names import (
     RequestIdField,
     SigningCertificateField,
 )
+from shared.vocabulary.orders import OrderState
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
 from shared.x509.profiles import DnProfile, ExtensionProfile
@@ -241,6 +242,54 @@ class DownloadResult(Result):
     media_type: str
     file_name: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,120}\z")]
     content: Annotated[Blob, Field(max_length=1_000_000)]
+
+
+class OrderSummary(Result):
+    """An order in one line."""
+
+    request_id: RequestIdField
+    approval_group: ApprovalGroupField
+    state: OrderState
+    accepted_at: datetime
+    """When the issuer accepted the approval."""
+    order_id: int | None = None
+    """The CA's number of it, once that is known."""
+    findings: tuple[Finding, ...] = ()
+    """Why it stands where it stands."""
+
+
+class OrdersResult(Result):
+    """One page of orders; `more` says whether to ask again `after` the last one."""
+
+    orders: tuple[OrderSummary, ...]
+    more: bool
+
+
+class OrderResult(Result):
+    """Where the order for a request stands, and what is to be done."""
+
+    order: OrderSummary
+    what_to_do: str
+    requesters: tuple[IdentityField, ...]
+    tries: int
+    """How often it was sent to the CA, or was about to be."""
+    attempt: int
+    """The number in `alternative_order_id`; 0 before the first one."""
+    alternative_order_id: str | None = None
+    """Under which the CA can be asked for it."""
+    certificate_id: int | None = None
+    ca_status: str | None = None
+    """The CA's own word for where it stands."""
+    expires_on: date | None = None
+    """The last day that the CA was asked for."""
+    next_look: datetime | None = None
+
+
+class SettleResult(Result):
+    """The decision is accepted; the CA is asked before it is done."""
+
+    request_id: RequestIdField
+    state: OrderState
 
 
 class RevokeResult(Result):

@@ -264,6 +264,7 @@ _NEEDED = {
     "submit": Permission.SUBMIT,
     "approve": Permission.DECIDE,
     "deny": Permission.DECIDE,
+    "settle": Permission.AUDIT,
 }
 
 

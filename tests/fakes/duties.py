@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from services.approval import handlers as approval
 from services.intake import handlers as intake
 from services.issuer import handlers as issuer
+from services.issuer import operators
 from services.issuer.books import Books, Pace
 from services.issuer.feed import StatusFeed
 from services.issuer.fit import FitChecks
@@ -294,6 +295,9 @@ class Issuer(InProcess):
             (events.RequestApproved, approved),
             (commands.DenyRequest, issuer.DenialWitness(orders, in_force, clock)),
             (commands.DownloadCertificate, issuer.DownloadCertificateHandler(orders, in_force, clock)),
+            (commands.ListOrders, operators.ListOrdersHandler(orders, in_force, clock)),
+            (commands.ShowOrder, operators.ShowOrderHandler(orders, in_force, clock)),
+            (commands.SettleOrder, operators.SettleOrderHandler(orders, in_force, clock, self.offered.append)),
         )
 
     async def work_off(self) -> None:

@@ -63,6 +63,14 @@ HISTORY = (
     HistoryEntry(at=ANCIENT, state=State.PENDING, by="intake", message="accepted"),
     HistoryEntry(at=MOMENT, state=State.ISSUED, by="issuer", message=STRANGE),
 )
+ORDER = replies.OrderSummary(
+    request_id=REQUEST,
+    approval_group=WEB,
+    state=OrderState.PENDING,
+    accepted_at=ANCIENT,
+    order_id=7,
+    findings=(WARNING,),
+)
 STATUS = replies.StatusResult(
     request=SUMMARY,
     names=("www.example.com",),
@@ -97,6 +105,9 @@ def sample_commands() -> dict[type[Model], Model]:
         commands.DenyRequest(request_id=REQUEST, decision=decided[DecisionKind.DENY]),
         commands.WithdrawRequest(request_id=REQUEST),
         commands.DownloadCertificate(request_id=REQUEST, format="pem-x509", chain=False),
+        commands.ListOrders(approval_group=WEB, states=(OrderState.UNCLEAR,), after=REQUEST, limit=7),
+        commands.ShowOrder(request_id=REQUEST),
+        commands.SettleOrder(request_id=REQUEST, adopt=OrderId(7)),
         commands.RevokeCertificate(request_id=REQUEST, reason=RevocationReason.SUPERSEDED, notes="old"),
     ]
     return {type(each): each for each in made}
@@ -202,6 +213,20 @@ def sample_results() -> dict[type[Result], Result]:
             file_name="a.p7c",
             content=BYTES,
         ),
+        replies.OrdersResult(orders=(ORDER,), more=True),
+        replies.OrderResult(
+            order=ORDER,
+            what_to_do=STRANGE,
+            requesters=(SHOP, BEN),
+            tries=3,
+            attempt=2,
+            alternative_order_id=MESSAGE,
+            certificate_id=8,
+            ca_status="pending",
+            expires_on=date(2027, 2, 28),
+            next_look=MOMENT,
+        ),
+        replies.SettleResult(request_id=REQUEST, state=OrderState.UNCLEAR),
         replies.RevokeResult(
             request_id=REQUEST, state=State.ISSUED, reason=RevocationReason.SUPERSEDED, certificate=DIGEST
         ),

@@ -62,6 +62,9 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
         "ra.request.approved.v1": Duty.APPROVAL,
         "ra.request.deny.v1": None,
         "ra.certificate.download.v1": None,
+        "ra.order.list.v1": None,
+        "ra.order.show.v1": None,
+        "ra.order.settle.v1": None,
     },
     Duty.REVOKER: {
         "ra.certificate.issued.v1": Duty.ISSUER,

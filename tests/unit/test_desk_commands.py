@@ -29,9 +29,11 @@ from shared.vocabulary.names import (
     DnProfileName,
     ExtensionProfileName,
     IdentityName,
+    OrderId,
     RequestId,
     SigningCertificateName,
 )
+from shared.vocabulary.orders import OrderState
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
 from tests import world
@@ -629,3 +631,62 @@ def test_a_request_can_be_printed_instead_of_sent(desk: Desk) -> None:
     assert result.exit_code == Exit.OK
     assert RequestContent.read(result.stdout, code="a.b").name == "www.example.com"
     assert not [sent for sent in desk.broker.commands() if isinstance(sent, commands.SubmitRequest)]
+
+
+# --- orders -------------------------------------------------------------------------------------------------------
+
+
+def _order(state: OrderState) -> replies.OrderSummary:
+    return replies.OrderSummary(
+        request_id=RequestId(REQUEST),
+        approval_group=ApprovalGroupName("web"),
+        state=state,
+        accepted_at=datetime.now(UTC),
+        findings=(finding("a.b", HOSTILE),),
+    )
+
+
+def test_orders_that_wait_are_listed_with_their_reason_and_nothing_that_acts_on_the_terminal(desk: Desk) -> None:
+    desk.broker.answers[commands.ListOrders] = _always(
+        replies.OrdersResult(orders=(_order(OrderState.UNCLEAR),), more=True)
+    )
+    result = desk.run("orders", "list", "--group", "web", "--state", "unclear", "--state", "pending")
+    assert result.exit_code == Exit.OK
+    assert "unclear" in result.stdout
+    assert f"ra orders list --after {REQUEST}" in result.stdout
+    assert not set("\x1b\u202e") & set(result.stdout)
+    (sent,) = desk.broker.commands()
+    assert sent == commands.ListOrders(
+        approval_group=ApprovalGroupName("web"), states=(OrderState.UNCLEAR, OrderState.PENDING)
+    )
+
+
+def test_an_order_is_shown_with_its_reasons_and_what_to_do(desk: Desk) -> None:
+    desk.broker.answers[commands.ShowOrder] = _always(
+        replies.OrderResult(
+            order=_order(OrderState.UNCLEAR), what_to_do="Look there.", requesters=(), tries=2, attempt=1
+        )
+    )
+    result = desk.run("orders", "show", REQUEST)
+    assert result.exit_code == Exit.OK
+    for text in ("unclear", "Look there.", "2 times", "not by itself", "(a.b)"):
+        assert text in result.stdout
+
+
+@pytest.mark.parametrize(("arguments", "adopt"), [(("--adopt", "77"), 77), (("--none",), None)])
+def test_an_unclear_order_is_settled_in_one_of_two_ways(
+    desk: Desk, arguments: tuple[str, ...], adopt: int | None
+) -> None:
+    settled = replies.SettleResult(request_id=RequestId(REQUEST), state=OrderState.UNCLEAR)
+    desk.broker.answers[commands.SettleOrder] = _always(settled)
+    result = desk.run("orders", "settle", REQUEST, *arguments)
+    assert result.exit_code == Exit.OK
+    assert desk.broker.commands() == [
+        commands.SettleOrder(request_id=RequestId(REQUEST), adopt=None if adopt is None else OrderId(adopt))
+    ]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--adopt", "77", "--none")])
+def test_without_saying_one_of_them_nothing_is_settled(desk: Desk, arguments: tuple[str, ...]) -> None:
+    result = desk.run("orders", "settle", REQUEST, *arguments)
+    assert (result.exit_code, desk.broker.commands()) == (Exit.USAGE, [])

@@ -137,13 +137,18 @@ def test_a_duty_parks_in_its_own_queue_and_sends_no_commands(duty: str) -> None:
         assert not topic(RIGHTS[duty], COMMANDS_EXCHANGE, write=command_key(duty, contract.duty, contract.verb))
 
 
-SUBMITTERS, DECIDERS = {"shop", "shop-2", "portal", "ben"}, {"alice", "ben", "carol"}
+SUBMITTERS, DECIDERS, AUDITORS = {"shop", "shop-2", "portal", "ben"}, {"alice", "ben", "carol"}, {"olga"}
 
 
 @pytest.mark.parametrize("name", PEOPLE)
 def test_an_identity_sends_the_commands_it_may_under_its_own_name_only(name: str) -> None:
     for contract in COMMANDS:
-        allowed = {"submit": name in SUBMITTERS, "approve": name in DECIDERS, "deny": name in DECIDERS}
+        allowed = {
+            "submit": name in SUBMITTERS,
+            "approve": name in DECIDERS,
+            "deny": name in DECIDERS,
+            "settle": name in AUDITORS,
+        }
         for sender in [*PEOPLE, *DUTIES, "nobody", ""]:
             key = command_key(sender, contract.duty, contract.verb)
             expected = sender == name and allowed.get(contract.verb, True)

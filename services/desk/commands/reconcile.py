@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from services.desk.exits import Exit, usage
 from services.desk.files import read_input
-from services.desk.frame import Desk, command
+from services.desk.frame import Desk
 from services.desk.reconciliation import KINDS
 from services.desk.reconciling import Reconciliation, Reconciling, Scope
 from services.desk.render import moment
@@ -27,10 +27,7 @@ MAX_KNOWN_BYTES = 8 * 1024 * 1024
 TURN_SECONDS = 600.0
 """For so long a call may wait for its turn under the key's rate limit; the longest documented window is 180 s."""
 
-app = typer.Typer(help="Look after orders.", no_args_is_help=True)
 
-
-@command(app, "reconcile")
 def reconcile(
     desk: Desk,
     *,

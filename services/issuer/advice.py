@@ -1,0 +1,97 @@
+"""What an operator is told of an entry of the ledger: pure, no I/O."""
+
+from datetime import UTC, datetime
+
+from services.issuer.model import Order
+from services.issuer.ports import APPROVAL_THERE
+from shared.contracts.replies import OrderResult, OrderSummary
+from shared.errors import RefusedError
+from shared.policy.policy import Policy
+from shared.vocabulary.findings import finding
+from shared.vocabulary.names import ApprovalGroupName, IdentityName
+from shared.vocabulary.orders import OrderState
+from shared.vocabulary.permissions import Permission
+
+IN_ITS_TURN = "Nothing: it is ordered in its turn."
+BY_ITSELF = "What the reasons say, if they name somebody; it is tried again by itself."
+_WHAT_TO_DO = {
+    OrderState.WITNESSED: "Nothing: there is no approval yet.",
+    OrderState.RETURNED: "Nothing: its approvers must decide again.",
+    OrderState.INTENT: "Nothing: the CA is asked whether it has the order before it is ordered again.",
+    OrderState.ISSUED: "Nothing: the certificate is there.",
+    OrderState.FAILED: "Nothing: its requester may ask anew.",
+    OrderState.QUARANTINED: "Have the certificate revoked: `ra revoke`.",
+}
+
+
+def groups_of(sender: IdentityName, policy: Policy) -> list[ApprovalGroupName]:
+    """The groups whose orders this identity may see."""
+    known = policy.identity(sender)
+    if known is None:
+        return []
+    return [group for group in sorted(policy.file.approval_groups) if known.may(Permission.AUDIT, group)]
+
+
+def visible(order: Order | None, sender: IdentityName, policy: Policy) -> Order:
+    """The entry, if this identity may audit its group.
+
+    Raises:
+        RefusedError: `request.unknown`, also where there is one that it may not see.
+    """
+    if order is None or order.approval_group not in groups_of(sender, policy):
+        raise RefusedError(finding("request.unknown", "there is no order for such a request that you may see"))
+    return order
+
+
+def summary_of(order: Order) -> OrderSummary:
+    """The entry in one line."""
+    if order.approval_group is None:
+        raise ValueError("an entry that is listed has its approval group")
+    return OrderSummary(
+        request_id=order.id,
+        approval_group=order.approval_group,
+        state=order.state,
+        accepted_at=_instant(order.accepted_at_ms),
+        order_id=order.order_id,
+        findings=order.findings,
+    )
+
+
+def shown(order: Order) -> OrderResult:
+    """All of it that is of use to an operator."""
+    return OrderResult(
+        order=summary_of(order),
+        what_to_do=what_to_do(order),
+        requesters=order.requesters,
+        tries=order.tries,
+        attempt=order.attempt,
+        alternative_order_id=order.alternative_order_id,
+        certificate_id=order.certificate_id,
+        ca_status=order.ca_status,
+        expires_on=order.expires_on,
+        next_look=None if order.due is None else _instant(order.due),
+    )
+
+
+def what_to_do(order: Order) -> str:
+    """What an operator should do about it."""
+    match order.state:
+        case OrderState.ACCEPTED:
+            return BY_ITSELF if order.findings else IN_ITS_TURN
+        case OrderState.PENDING if any(found.code == APPROVAL_THERE for found in order.findings):
+            return "Have it approved at the CA, or give the issuer's API key the right to approve orders there."
+        case OrderState.PENDING:
+            return f"Nothing for now: the CA works on it. If that takes long, look at order {order.order_id} there."
+        case OrderState.UNCLEAR if order.settlement is not None:
+            return "Nothing: it is decided, and done as soon as the CA has been asked once more."
+        case OrderState.UNCLEAR:
+            return (
+                "Look at the orders at the CA. Then name the one that is this request's, and cancel the others there: "
+                f"`ra orders settle {order.id} --adopt ORDER`. Or say that none is, and have it ordered: `--none`."
+            )
+        case _:
+            return _WHAT_TO_DO[order.state]
+
+
+def _instant(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

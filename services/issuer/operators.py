@@ -1,0 +1,91 @@
+"""What operators see of the ledger and decide about it: one frozen dataclass for each message."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from services.issuer import advice
+from services.issuer.model import Order, Settlement
+from services.issuer.ports import OrderStore
+from shared.clock import Clock
+from shared.contracts import commands
+from shared.contracts.replies import OrdersResult, SettleResult
+from shared.errors import RefusedError
+from shared.evidence.in_force import PolicyInForce
+from shared.messaging.messages import Outcome, Received, reply_ok
+from shared.messaging.schedule import milliseconds
+from shared.vocabulary.findings import finding
+from shared.vocabulary.orders import OrderState
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ListOrdersHandler:
+    """Lists the orders of the groups that the sender may audit."""
+
+    orders: OrderStore
+    in_force: PolicyInForce
+    clock: Clock
+
+    async def __call__(self, message: Received[commands.ListOrders]) -> Outcome:
+        """Handle the question."""
+        ask = message.data
+        groups = advice.groups_of(message.sender, self.in_force.policy)
+        if ask.approval_group is not None:
+            groups = [group for group in groups if group == ask.approval_group]
+        if not groups:
+            text = "you may not audit this group's requests"
+            raise RefusedError(finding("identity.not-permitted", text, value=ask.approval_group))
+        found = await self.orders.listed(groups, ask.states, after=ask.after, limit=ask.limit + 1)
+        shown = tuple(map(advice.summary_of, found[: ask.limit]))
+        result = OrdersResult(orders=shown, more=len(found) > ask.limit)
+        return Outcome(publish=(reply_ok(message, result, f"{len(shown)} orders.", at=self.clock.now()),))
+
+
+@dataclass(frozen=True)
+class ShowOrderHandler:
+    """Shows an order to those who may audit its group."""
+
+    orders: OrderStore
+    in_force: PolicyInForce
+    clock: Clock
+
+    async def __call__(self, message: Received[commands.ShowOrder]) -> Outcome:
+        """Handle the question."""
+        known = await self.orders.load(message.data.request_id)
+        order = advice.visible(known, message.sender, self.in_force.policy)
+        result = advice.shown(order)
+        return Outcome(publish=(reply_ok(message, result, result.what_to_do, at=self.clock.now()),))
+
+
+@dataclass(frozen=True)
+class SettleOrderHandler:
+    """Takes an operator's decision about an unclear order; the scheduler asks the CA once more and then does it."""
+
+    orders: OrderStore
+    in_force: PolicyInForce
+    clock: Clock
+    offer: Callable[[Order], None]
+
+    async def __call__(self, message: Received[commands.SettleOrder]) -> Outcome:
+        """Handle the decision."""
+        known = await self.orders.load(message.data.request_id)
+        order = advice.visible(known, message.sender, self.in_force.policy)
+        stored = order.outcome_of(message.id)
+        if stored is not None:
+            return stored
+        if order.state is not OrderState.UNCLEAR:
+            text = "only an unclear order is settled by people"
+            raise RefusedError(finding("order.not-unclear", text, value=order.state))
+        now = self.clock.now()
+        result = SettleResult(request_id=order.id, state=order.state)
+        text = "The CA is asked once more, and then it is done; `ra orders show` says what came of it."
+        answer = reply_ok(message, result, text, at=now)
+        wanted = Settlement(by=message.sender, adopt=message.data.adopt)
+        update = {"settlement": wanted, "waits": 0, "due": milliseconds(now.timestamp())}
+        settled = order.model_copy(update=update).followed_by(message.id, answer)
+        self.offer(await self.orders.replace(settled))
+        log.warning("an operator settles an order", request=order.id, by=message.sender, adopt=message.data.adopt)
+        return Outcome(publish=(answer,))
