@@ -27,15 +27,11 @@ from shared.policy.resolution import resolve
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import (
-    ApprovalGroupName,
     CertificateId,
     Digest,
-    DnProfileName,
-    ExtensionProfileName,
     IdentityName,
     OrderId,
     RequestId,
-    SigningCertificateName,
 )
 from shared.x509.csr import parse_csr
 from shared.x509.extensions import USAGES
@@ -67,6 +63,10 @@ def _name(common_name: str, **others: str) -> x509.Name:
             *(x509.NameAttribute(oids[kind], value) for kind, value in others.items()),
         ]
     )
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.DER)
 
 
 def pem(der: bytes) -> bytes:
@@ -253,10 +253,10 @@ def revision_of(asked: RequestContent, policy_now: Policy, *, requesters: Sequen
     csr = parse_csr(asked.csr)
     resolved = resolve(
         policy_now,
-        signing_certificate=SigningCertificateName("public-tls"),
-        approval_group=ApprovalGroupName("web"),
-        extension_profile=ExtensionProfileName("tls-server"),
-        dn_profile=DnProfileName("server"),
+        signing_certificate=asked.signing_certificate,
+        approval_group=asked.approval_group,
+        extension_profile=asked.extension_profile,
+        dn_profile=asked.dn_profile,
     )
     composed = compose(csr, asked.entered, resolved)
     return Revision(

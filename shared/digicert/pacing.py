@@ -94,9 +94,11 @@ class Quota:
     async def ready(self, endpoint: str, patience: float) -> None:
         """Return when a call may go, which somebody else may then make: before one begins what a call belongs to.
 
-        Raises: as `permit` does.
+        Raises:
+            CaQuotaError: none may go within so many seconds, all of which were waited out.
+            UnavailableError: the accounts are away.
         """
-        async with self._turn_of(endpoint, patience):
+        async with self._turn_of(endpoint, patience, gives_up_early=False):
             """The permit stays for whoever comes next."""
 
     async def refused(self, retry_after: float | None) -> None:
@@ -140,7 +142,7 @@ class Quota:
             await self._reserve(0)
 
     @asynccontextmanager
-    async def _turn_of(self, endpoint: str, patience: float) -> AsyncIterator[None]:
+    async def _turn_of(self, endpoint: str, patience: float, *, gives_up_early: bool = True) -> AsyncIterator[None]:
         """Inside this block there is a permit, and nobody else takes it."""
         deadline_ms = self._now_ms() + _ms(patience)
         self._waiting += 1
@@ -151,7 +153,7 @@ class Quota:
                     if self._granted:
                         break
                     wait = max(opens_ms - self._now_ms(), 1) / 1000
-                    if opens_ms > deadline_ms:
+                    if gives_up_early and opens_ms > deadline_ms:
                         raise CaQuotaError(endpoint, wait)
                     await self._sleep(min(wait, self._look_again))
                 yield

@@ -1,0 +1,66 @@
+"""A process of the issuer dies at any of its steps, and another takes over: one order and one certificate."""
+
+import random
+
+import pytest
+
+from shared.vocabulary.orders import OrderState
+from tests.fakes.offices import Ground, Life, Office
+from tests.fakes.virtual_time import run_virtually
+
+ROUNDS, NEVER = 200, 10**6
+WAYS: dict[str, dict[str, object]] = {
+    "at once": {},
+    "slowly": {"immediate_issuance": False, "validation_delay_seconds": 90},
+    "with a download that lags": {"immediate_issuance": False, "download_lag_seconds": 40},
+    "after an approval there": {"approval": "pending"},
+    "with a look-up that lags": {"alternate_lag_seconds": 25, "info_lag_seconds": 25},
+    "with answers that get lost": {"faults": [{"endpoint": "order.place", "kind": "commit_then_drop"}]},
+}
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    folder = tmp_path_factory.mktemp("ground")
+    (folder / "ca").mkdir()
+    return Ground(folder)
+
+
+def lived(ground: Ground, way: str, crash_at: int) -> Life:
+    """An approved request, and a process that dies at this step if it comes so far: in the end all is well."""
+
+    async def story() -> Life:
+        office = Office.opened(ground)
+        office.knobs(**WAYS[way])
+        office.approve()
+        life = await office.survive(crash_at)
+        try:
+            check(office)
+        except AssertionError as error:
+            raise AssertionError(f"{way}, at step {crash_at}: {life.passed[-1]}") from error
+        return life
+
+    return run_virtually(story())
+
+
+def check(office: Office) -> None:
+    """One order, one certificate, and each thing told once, in order."""
+    (order,) = office.placed()
+    (entry,) = office.orders.all()
+    assert (entry.state, entry.order_id, entry.unpublished) == (OrderState.ISSUED, order.id, ())
+    told = [message.type for message in office.told()]
+    assert told in (["ra.certificate.issued.v1"], ["ra.request.ordered.v1", "ra.certificate.issued.v1"])
+    assert len({(message.id, message.body) for message in office.broker.published}) == len(told)
+
+
+def test_a_crash_at_any_of_its_steps_leaves_one_order_and_one_certificate(ground: Ground) -> None:
+    die = random.Random(20261120)  # noqa: S311 - repeatable, not secret
+    steps = {way: len(lived(ground, way, crash_at=NEVER).passed) for way in WAYS}
+    last: set[str] = set()
+    for _ in range(ROUNDS):
+        way = die.choice(list(WAYS))
+        life = lived(ground, way, crash_at=die.randint(1, steps[way]))
+        assert life.died.is_set(), "there was such a step"
+        last.add(" ".join(life.passed[-1].split()[:2]))
+    effects = ("insert", "replace", "publish", "acknowledging", "POST", "GET", "PUT")
+    assert last == {f"{side} {effect}" for side in ("before", "after") for effect in effects}
