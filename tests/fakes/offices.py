@@ -28,6 +28,7 @@ from services.issuer.feed import StatusFeed
 from services.issuer.fit import FitChecks
 from services.issuer.following import Following
 from services.issuer.handlers import RequestApprovedHandler
+from services.issuer.inspection import Inspection
 from services.issuer.ordering import Ordering
 from services.issuer.recovering import Recovery
 from services.issuer.rounds import Rounds
@@ -49,6 +50,7 @@ from tests import world
 from tests.fakes.broker import MemoryPublisher
 from tests.fakes.duties import event, lifecycle
 from tests.fakes.faults import CrashError, Steps
+from tests.fakes.linter import MemoryLinter
 from tests.fakes.stores import MemoryFeedMarks, MemoryOrders, MemoryRefusals
 from tests.fakes.virtual_time import VirtualClock
 from tests.sandbox.account import Sandbox
@@ -291,7 +293,7 @@ class Process:
         ca = DigiCertAuthority(self.client)
         orders_wait = asyncio.Event()
         books = Books(orders, publisher.publish, self.in_force, clock, pace)
-        evidence = EvidenceMetrics(registry)
+        evidence, root = EvidenceMetrics(registry), office.sandbox.authority.root.certificate
         ordering = Ordering(
             books=books,
             recovery=Recovery(ca, clock, pace, begun=clock.now()),
@@ -300,7 +302,7 @@ class Process:
             fit=FitChecks(ca, clock),
             in_force=self.in_force,
             key=signing_key(Duty.ISSUER),
-            roots=[world.der(office.sandbox.authority.root.certificate)],
+            inspection=Inspection(MemoryLinter(), self.in_force, [world.der(root)], clock),
             metrics=evidence,
             clock=clock,
         )
