@@ -80,6 +80,8 @@ def what_to_do(order: Order) -> str:
             return BY_ITSELF if order.findings else IN_ITS_TURN
         case OrderState.PENDING if any(found.code == APPROVAL_THERE for found in order.findings):
             return "Have it approved at the CA, or give the issuer's API key the right to approve orders there."
+        case OrderState.PENDING if order.findings:
+            return BY_ITSELF
         case OrderState.PENDING:
             return f"Nothing for now: the CA works on it. If that takes long, look at order {order.order_id} there."
         case OrderState.UNCLEAR if order.settlement is not None:

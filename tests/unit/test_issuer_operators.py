@@ -86,4 +86,4 @@ def test_every_state_says_what_to_do(state: OrderState) -> None:
     order = Order(id=world.content().request_id, state=state, order_id=OrderId(7))
     assert what_to_do(order).endswith(".")
     held = order.model_copy(update={"findings": (MEND,)})
-    assert (what_to_do(held) != what_to_do(order)) is (state is OrderState.ACCEPTED)
+    assert (what_to_do(held) != what_to_do(order)) is (state in {OrderState.ACCEPTED, OrderState.PENDING})
