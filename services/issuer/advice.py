@@ -12,11 +12,13 @@ from shared.vocabulary.names import ApprovalGroupName, IdentityName
 from shared.vocabulary.orders import OrderState
 from shared.vocabulary.permissions import Permission
 
-IN_ITS_TURN = "Nothing: it is ordered in its turn."
+APPROVE_THERE = "Have it approved at the CA, or give the issuer's API key the right to approve orders there."
 BY_ITSELF = "What the reasons say, if they name somebody; it is tried again by itself."
 _WHAT_TO_DO = {
     OrderState.WITNESSED: "Nothing: there is no approval yet.",
     OrderState.RETURNED: "Nothing: its approvers must decide again.",
+    OrderState.ACCEPTED: "Nothing: it is ordered in its turn.",
+    OrderState.UNCLEAR: "Nothing: it is decided, and done as soon as the CA has been asked once more.",
     OrderState.INTENT: "Nothing: the CA is asked whether it has the order before it is ordered again.",
     OrderState.ISSUED: "Nothing: the certificate is there.",
     OrderState.FAILED: "Nothing: its requester may ask anew.",
@@ -76,17 +78,12 @@ def shown(order: Order) -> OrderResult:
 def what_to_do(order: Order) -> str:
     """What an operator should do about it."""
     match order.state:
-        case OrderState.ACCEPTED:
-            return BY_ITSELF if order.findings else IN_ITS_TURN
-        case OrderState.PENDING if any(found.code == APPROVAL_THERE for found in order.findings):
-            return "Have it approved at the CA, or give the issuer's API key the right to approve orders there."
-        case OrderState.PENDING if order.findings:
-            return BY_ITSELF
+        case OrderState.ACCEPTED | OrderState.PENDING if order.findings:
+            waits_there = any(found.code == APPROVAL_THERE for found in order.findings)
+            return APPROVE_THERE if waits_there else BY_ITSELF
         case OrderState.PENDING:
             return f"Nothing for now: the CA works on it. If that takes long, look at order {order.order_id} there."
-        case OrderState.UNCLEAR if order.settlement is not None:
-            return "Nothing: it is decided, and done as soon as the CA has been asked once more."
-        case OrderState.UNCLEAR:
+        case OrderState.UNCLEAR if order.settlement is None:
             return (
                 "Look at the orders at the CA. Then name the one that is this request's, and cancel the others there: "
                 f"`ra orders settle {order.id} --adopt ORDER`. Or say that none is, and have it ordered: `--none`."
