@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -312,6 +312,22 @@ def _longer(orders: list[TakenOrder]) -> None:
 def _other_key(orders: list[TakenOrder]) -> None:
     other = world.revision_of(world.content(), world.policy()).csr
     orders[0].chain = _certified(world.shared_ca(), orders[0].request, csr=other)
+
+
+async def test_an_expiration_date_that_cannot_be_had_any_more_on_the_day_of_issue_is_explained_and_not_cut() -> None:
+    """Public certificates get shorter on a day between approval and order (BR 6.3.2: 100 days from 2027-03-15 on)."""
+    approved = datetime(2027, 3, 12, 12, tzinfo=UTC)
+    issuer = Issuer()
+    issuer.clock.instant = approved
+    issuer.ordering = issuer.new_copy()
+    case = Accepted(issuer, world.approved(world.content(expires_on=date(2027, 8, 31)), at=approved))
+    await issuer.handle(case.delivery())
+    issuer.clock.advance(timedelta(days=4))
+    await issuer.work_off()
+    (told,) = lifecycle(issuer.publisher.published)
+    (found,) = data_of(told)["findings"]
+    assert (told.type, found["code"], issuer.ca.orders) == ("ra.request.returned.v1", "validity.too-long", [])
+    assert "until 2027-06-23 at most" in found["message"]
 
 
 async def test_a_lease_that_ran_out_is_never_used_to_order() -> None:
