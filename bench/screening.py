@@ -1,7 +1,8 @@
 """What screening an ordinary request costs, against what its lint alone costs.
 
 A ratio, and not a time, is held against a limit: both are measured in the same round on the same machine, with the
-same process of the linter and the same certificate.
+same process of the linter and the same certificate. Costs are processor time, of this process and of the linter's: what
+else the machine does meanwhile shall not count.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ KEYS: Mapping[str, Callable[[], Key]] = {
 
 @dataclass(frozen=True)
 class Round:
-    """Seconds that one request took."""
+    """Seconds of processor time that one request took."""
 
     screening: float
     """All of it: reading, possession, policy, weak keys, the certificate it would become, and the lint."""
@@ -54,6 +55,7 @@ async def measure(rounds: int = ROUNDS) -> list[Figure]:
     """Figures for each kind of key."""
     linter = LintWorker()
     try:
+        await linter.probe()
         return [figure for kind, new in KEYS.items() for figure in await _of_kind(kind, new(), linter, rounds)]
     finally:
         await linter.aclose()
@@ -73,20 +75,27 @@ async def _of_kind(kind: str, key: Key, linter: LintWorker, rounds: int) -> list
 
 
 async def _round(content: RequestContent, linter: LintWorker) -> Round:
-    """Both in turn, the best of three: what else the machine does at the moment shall not count."""
+    """Both in turn, the best of three."""
     tries = [await _try(content, linter) for _ in range(3)]
     return Round(min(each.screening for each in tries), min(each.lint for each in tries))
 
 
 async def _try(content: RequestContent, linter: LintWorker) -> Round:
     """The same twice, timed as a whole and from the lint on: what comes before it tells on how fast it is."""
-    begun = time.perf_counter()
+    begun = _spent(linter)
     await linter.lint(*await _would_be(content))
-    whole = time.perf_counter() - begun
+    whole = _spent(linter) - begun
     certificate, kind = await _would_be(content)
-    begun = time.perf_counter()
+    begun = _spent(linter)
     await linter.lint(certificate, kind)
-    return Round(whole, time.perf_counter() - begun)
+    return Round(whole, _spent(linter) - begun)
+
+
+def _spent(linter: LintWorker) -> float:
+    """Seconds of processor time that this process and the linter's have had."""
+    running = Path(f"/proc/{linter.process_id}/schedstat")
+    its_own = int(running.read_text().split()[0]) / 1e9 if running.exists() else 0.0
+    return time.process_time() + its_own
 
 
 async def _would_be(content: RequestContent) -> tuple[bytes, LintKind]:
