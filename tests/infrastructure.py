@@ -22,7 +22,7 @@ from typing import Any, cast
 from deploy.local.broker import BrokerNode
 from deploy.local.database import DatabaseServer
 from deploy.local.files import write_secret
-from deploy.local.process import ProcessIdentity, kill_all_under
+from deploy.local.process import ProcessIdentity, kill_all_under, wait_until
 from deploy.local.stack import Overrides, Stack
 from shared.vocabulary.duties import Duty
 from tests.sandbox.process import SandboxProcess
@@ -30,6 +30,7 @@ from tests.sandbox.process import SandboxProcess
 ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".local"
 OWNER = "owner.pid"
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -186,12 +187,19 @@ class Stacks:
         )
         self._made.append(made)
         made.up()
+        wait_until(lambda: _has_heard(made), what="approval has not heard what the CA says", limit=PATIENCE_SECONDS)
         return made
 
     def close(self) -> None:
         """Takes away what was made."""
         while self._made:
             self._made.pop().destroy()
+
+
+def _has_heard(stack: Stack) -> bool:
+    """Whether approval knows what it needs to approve anything."""
+    told = "ra_product_facts_taken_timestamp_seconds{"
+    return stack.duties[Duty.APPROVAL].metrics().count(told) == len(stack.policy.file.signing_certificates)
 
 
 def sandbox_of(stack: Stack) -> SandboxProcess:

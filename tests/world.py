@@ -20,6 +20,7 @@ from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
 from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, Verdict
 from shared.identifiers import new_request_id
+from shared.policy.compatibility import Combination, ImportedOrder, ListedIntermediate, ProductFacts
 from shared.policy.composition import compose
 from shared.policy.fitness import last_day
 from shared.policy.policy import Policy, parse_policy
@@ -32,6 +33,7 @@ from shared.vocabulary.names import (
     IdentityName,
     OrderId,
     RequestId,
+    SigningCertificateName,
 )
 from shared.x509.csr import parse_csr
 from shared.x509.extensions import USAGES
@@ -224,6 +226,28 @@ def _imported() -> bytes:
         .sign(ca.key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def combination(policy_now: Policy | None = None) -> Combination:
+    """That of the example's signing certificate."""
+    return Combination.of(policy_now or policy(), SigningCertificateName("public-tls"))
+
+
+def product_facts(about: Combination | None = None, *, at: datetime = NOW) -> ProductFacts:
+    """What the CA says when everything goes together."""
+    about = about or combination()
+    return ProductFacts(
+        combination=about,
+        taken_at=at,
+        product_known=True,
+        signature_hashes=("sha256", "sha384"),
+        allowed_ca_certs=(about.ca_cert_id,),
+        several_names=True,
+        exact_end=True,
+        longest_years=3,
+        listed=(ListedIntermediate(ca_cert_id=about.ca_cert_id, is_ours=True, is_private=False),),
+        imported_order=ImportedOrder(product=about.product, ca_cert_id=about.ca_cert_id),
+    )
 
 
 def in_force() -> PolicyInForce:

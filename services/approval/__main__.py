@@ -1,47 +1,87 @@
 """Approval's composition root."""
 
 import sys
+from datetime import timedelta
 
-from services.approval.adapters.cases import MongoCases
+from services.approval.adapters.cases import MongoCases, MongoFacts
+from services.approval.compatibility import Compatibility
 from services.approval.config import ApprovalSettings
 from services.approval.handlers import (
     DecisionHandler,
     ListPendingHandler,
-    Renewals,
+    ListSigningCertificatesHandler,
+    ProductFactsHandler,
     RequestAcceptedHandler,
     RequestReturnedHandler,
     ShowCaseHandler,
     WithdrawRequestHandler,
 )
+from services.approval.holding import HeldCases
+from services.approval.verdicts import Verdicts
+from shared.attestations import AttestationsBeside
 from shared.contracts import commands, events
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
+from shared.messaging.schedule import Schedule
+from shared.observability.metrics import FactsMetrics
 from shared.rabbit.link import Subscription
 from shared.rabbit.topology import commands_queue, events_queue
 from shared.vocabulary.duties import Duty
 from shared.worker import Work, Worker, main
 
+HELD_CASES_IN_HAND = 4
 
-def wire(worker: Worker[ApprovalSettings], _gate: Gate) -> Work:
+
+def wire(worker: Worker[ApprovalSettings], gate: Gate) -> Work:
     """Put approval together."""
-    cases = MongoCases(worker.database)
-    in_force, clock, prefetch = worker.in_force, worker.clock, worker.settings.broker.prefetch
-    renewals = Renewals(in_force, worker.key, clock)
-    decision = DecisionHandler(cases, in_force, renewals, worker.key, clock)
+    settings, in_force, clock = worker.settings, worker.in_force, worker.clock
+    cases, facts, prefetch = MongoCases(worker.database), MongoFacts(worker.database), settings.broker.prefetch
+    verdicts = Verdicts(in_force, worker.key, clock)
+    compatibility = Compatibility(
+        facts,
+        in_force,
+        AttestationsBeside(settings.policy, clock).until,
+        clock,
+        good_for=timedelta(seconds=settings.compatibility.facts_good_for_seconds),
+    )
+    held = HeldCases(
+        cases,
+        in_force,
+        verdicts,
+        compatibility,
+        worker.link.publish,
+        clock,
+        again=timedelta(seconds=settings.compatibility.held_seconds),
+    )
+    schedule = Schedule(
+        cases,
+        held.advance,
+        clock=clock,
+        gate=gate,
+        concurrency=HELD_CASES_IN_HAND,
+        on_done=worker.messages.work_done,
+        on_failure=worker.messages.work_failed,
+    )
+    decision = DecisionHandler(cases, in_force, verdicts, compatibility, held, clock)
+    ages = FactsMetrics(worker.registry)
     return Work(
         routes=routes(
             (events.RequestAccepted, RequestAcceptedHandler(cases, in_force, worker.evidence, clock)),
-            (events.RequestReturned, RequestReturnedHandler(cases, in_force, renewals, clock)),
+            (events.RequestReturned, RequestReturnedHandler(cases, in_force, verdicts, clock)),
+            (events.ProductFactsTaken, ProductFactsHandler(facts, in_force, worker.evidence, ages, clock)),
             (commands.ApproveRequest, decision),
             (commands.DenyRequest, decision),
             (commands.WithdrawRequest, WithdrawRequestHandler(cases, in_force, clock)),
             (commands.ListPending, ListPendingHandler(cases, in_force, clock)),
-            (commands.ShowCase, ShowCaseHandler(cases, in_force, renewals, clock)),
+            (commands.ShowCase, ShowCaseHandler(cases, in_force, verdicts, clock)),
+            (commands.ListSigningCertificates, ListSigningCertificatesHandler(compatibility, in_force, clock)),
         ),
         subscriptions=lambda: [
             Subscription(events_queue(Duty.APPROVAL), prefetch),
             Subscription(commands_queue(Duty.APPROVAL), prefetch),
         ],
+        background=[schedule.run],
+        finish=[schedule.finish],
     )
 
 

@@ -1,21 +1,26 @@
 """Approval's handlers: one frozen dataclass for each message."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from services.approval import rules
-from services.approval.model import Case
-from services.approval.ports import CaseStore
+from services.approval.compatibility import Compatibility
+from services.approval.holding import HeldCases
+from services.approval.model import Case, KnownFacts
+from services.approval.ports import CaseStore, FactsStore
+from services.approval.verdicts import Verdicts
 from shared.clock import Clock
 from shared.contracts import commands, events
-from shared.contracts.replies import DecisionResult, PendingResult, WithdrawResult
-from shared.errors import RefusedError
+from shared.contracts.replies import DecisionResult, PendingResult, SigningCertificatesResult, WithdrawResult
+from shared.errors import ConflictError, RefusedError
+from shared.evidence.compatibility import read_facts
 from shared.evidence.in_force import PolicyInForce
-from shared.evidence.jws import SigningKey, Typ
-from shared.evidence.steps import DecisionKind, Verdict
+from shared.evidence.steps import DecisionKind
 from shared.messaging.messages import NOTHING, Outcome, Outgoing, Received, publish_event, reply_ok
-from shared.observability.metrics import EvidenceMetrics
+from shared.observability.metrics import EvidenceMetrics, FactsMetrics
+from shared.policy.policy import Policy
 from shared.vocabulary.findings import Finding, finding
-from shared.vocabulary.model import digest_of
+from shared.vocabulary.fit import Fit
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
 
@@ -47,41 +52,22 @@ class RequestAcceptedHandler:
 
 
 @dataclass(frozen=True)
-class Renewals:
-    """Brings pending cases under the policy in force."""
-
-    in_force: PolicyInForce
-    key: SigningKey
-    clock: Clock
-
-    def up_to_date(self, case: Case) -> tuple[Case, tuple[Finding, ...]]:
-        """The case with its revision renewed, if the policy that applies to it has changed.
-
-        With it come the reasons why nobody could approve it under the policy in force.
-        """
-        now = self.clock.now()
-        try:
-            revision = rules.renewal(case, self.in_force, now=now)
-        except RefusedError as refused:
-            return case, refused.findings
-        if revision is None:
-            return case, ()
-        token = self.key.sign(revision.canonical(), Typ.REVISION, now)
-        return rules.renewed(case, revision, token, policy_serial=self.in_force.policy.serial, now=now), ()
-
-
-@dataclass(frozen=True)
 class DecisionHandler:
-    """Takes an approver's signed decision; the one that completes the quorum leads to the verdict."""
+    """Takes an approver's signed decision; the one that completes the quorum leads to the verdict.
+
+    If the CA would not deliver what is to be approved, that one is refused; while nobody can tell, the case is held.
+    """
 
     cases: CaseStore
     in_force: PolicyInForce
-    renewals: Renewals
-    key: SigningKey
+    verdicts: Verdicts
+    compatibility: Compatibility
+    held: HeldCases
     clock: Clock
 
     async def __call__(self, message: Received[commands.ApproveRequest | commands.DenyRequest]) -> Outcome:
         """Handle the decision."""
+        policy = self.in_force.policy
         case = await self.cases.load(message.data.request_id)
         if case is None:
             raise rules.unknown_request(message.data.request_id)
@@ -91,56 +77,123 @@ class DecisionHandler:
         approves = isinstance(message.data, commands.ApproveRequest)
         blocked: tuple[Finding, ...] = ()
         if approves:
-            case, blocked = self.renewals.up_to_date(case)
+            case, blocked = self.verdicts.up_to_date(case)
         decided = rules.decide(
             case,
             message.data.decision,
             sender=message.sender,
             kind=DecisionKind.APPROVE if approves else DecisionKind.DENY,
             anchor=self.in_force.anchor,
-            policy_digest=self.in_force.policy.digest,
             now=self.clock.now(),
         )
         if blocked:
             raise RefusedError.of(blocked)
-        changed, follows = self._following(message, decided)
+        changed, told = await self._concluded(message, decided, policy)
+        follows = (*told, self._answer(message, changed, decided))
         await self.cases.replace(changed.followed_by(message.id, *follows))
         return Outcome(publish=follows)
 
-    def _following(
-        self, message: Received[commands.ApproveRequest | commands.DenyRequest], decided: rules.Decided
+    async def _concluded(
+        self, message: Received[commands.ApproveRequest | commands.DenyRequest], decided: rules.Decided, policy: Policy
     ) -> tuple[Case, tuple[Outgoing, ...]]:
+        """The case after what follows from the decision, and the event that tells of it."""
         case = decided.case
-        result = DecisionResult(
-            request_id=case.id, state=case.state, approvals=decided.approvals, quorum=decided.quorum
-        )
-        answer = reply_ok(message, result, _said(decided), at=self.clock.now())
-        if case.state is State.PENDING:
-            return case, (answer,)
-        if decided.verdict is not None:
-            case = self._with_verdict(case, decided.verdict)
-        event_type = events.RequestApproved if case.state is State.APPROVED else events.RequestDenied
-        event = event_type(request_id=case.id, approval_group=case.approval_group, evidence=case.evidence)
-        return case, (
-            publish_event(
-                event,
-                origin=message.id,
-                sequence=case.sequence,
-                policy_serial=self.in_force.policy.serial,
-                at=self.clock.now(),
-            ),
-            answer,
+        if case.state is State.DENIED:
+            return case, (self._denied(message, case),)
+        if not decided.reached:
+            return case, ()
+        verdict = await self.compatibility.of(rules.revision_in_force(case), policy)
+        if self.in_force.policy is not policy:
+            raise ConflictError("another policy has come into force")
+        match verdict.fit:
+            case Fit.INCOMPATIBLE:
+                raise RefusedError.of(verdict.findings)
+            case Fit.UNKNOWN:
+                return self.held.hold(case, verdict.findings), ()
+            case Fit.COMPATIBLE:
+                approved, event = self.verdicts.approve(case, origin=message.id)
+                return approved, (event,)
+
+    def _denied(self, message: Received[commands.ApproveRequest | commands.DenyRequest], case: Case) -> Outgoing:
+        event = events.RequestDenied(request_id=case.id, approval_group=case.approval_group, evidence=case.evidence)
+        return publish_event(
+            event,
+            origin=message.id,
+            sequence=case.sequence,
+            policy_serial=self.in_force.policy.serial,
+            at=self.clock.now(),
         )
 
-    def _with_verdict(self, case: Case, verdict: Verdict) -> Case:
-        payload = verdict.canonical()
-        token = self.key.sign(payload, Typ.VERDICT, self.clock.now())
-        return case.model_copy(
-            update={
-                "evidence": case.evidence.model_copy(update={"verdict": token}),
-                "verdict": digest_of(payload),
-            }
+    def _answer(
+        self, message: Received[commands.ApproveRequest | commands.DenyRequest], case: Case, decided: rules.Decided
+    ) -> Outgoing:
+        result = DecisionResult(
+            request_id=case.id,
+            state=case.state,
+            approvals=decided.approvals,
+            quorum=decided.quorum,
+            held_because=case.held_because,
         )
+        return reply_ok(message, result, _said(result), at=self.clock.now())
+
+
+@dataclass(frozen=True)
+class ProductFactsHandler:
+    """Keeps the newest that the issuer says of a signing certificate's product."""
+
+    facts: FactsStore
+    in_force: PolicyInForce
+    metrics: EvidenceMetrics
+    ages: FactsMetrics
+    clock: Clock
+
+    async def __call__(self, message: Received[events.ProductFactsTaken]) -> Outcome:
+        """Handle the news."""
+        name = message.data.signing_certificate
+        try:
+            told = rules.told_facts(message.data, self.in_force.anchor, now=self.clock.now())
+        except RefusedError as refused:
+            for found in refused.findings:
+                self.metrics.refused(found.code)
+            raise
+        newest = KnownFacts(id=name, token=message.data.facts)
+        known = await self.facts.load(name)
+        if known is None:
+            if not await self.facts.insert(newest):
+                raise ConflictError(f"another copy has just heard of {name}")
+        elif self._taken_at(known) < told.taken_at:
+            await self.facts.replace(newest.model_copy(update={"version": known.version}))
+        self.ages.heard(name, told.taken_at)
+        return NOTHING
+
+    def _taken_at(self, known: KnownFacts) -> datetime:
+        """When the stored ones were taken; what does not hold gives way to whatever does."""
+        try:
+            return read_facts(known.token, self.in_force.anchor, now=self.clock.now()).taken_at
+        except RefusedError:
+            return datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ListSigningCertificatesHandler:
+    """Says of signing certificates whether they go together with their products."""
+
+    compatibility: Compatibility
+    in_force: PolicyInForce
+    clock: Clock
+
+    async def __call__(self, message: Received[commands.ListSigningCertificates]) -> Outcome:
+        """Handle the question."""
+        policy = self.in_force.policy
+        names = rules.signing_certificates_of(message.sender, policy)
+        if not names:
+            text = "you may view, audit or decide for the groups of no signing certificate"
+            raise RefusedError(finding("identity.not-permitted", text))
+        standings = tuple([rules.standing_of(await self.compatibility.known(name, policy)) for name in names])
+        result = SigningCertificatesResult(signing_certificates=standings)
+        good = sum(each.fit is Fit.COMPATIBLE for each in standings)
+        text = f"{good} of {len(standings)} signing certificates go together with their products."
+        return Outcome(publish=(reply_ok(message, result, text, at=self.clock.now()),))
 
 
 @dataclass(frozen=True)
@@ -183,7 +236,7 @@ class RequestReturnedHandler:
 
     cases: CaseStore
     in_force: PolicyInForce
-    renewals: Renewals
+    verdicts: Verdicts
     clock: Clock
 
     async def __call__(self, message: Received[events.RequestReturned]) -> Outcome:
@@ -198,7 +251,7 @@ class RequestReturnedHandler:
         changed = rules.take_back(case, message.data, anchor=self.in_force.anchor, sequence=message.order, now=now)
         if changed is None:
             return NOTHING
-        changed, _ = self.renewals.up_to_date(changed)
+        changed, _ = self.verdicts.up_to_date(changed)
         follows: tuple[Outgoing, ...] = ()
         if changed.state is State.DENIED:
             event = events.RequestDenied(
@@ -252,7 +305,7 @@ class ShowCaseHandler:
 
     cases: CaseStore
     in_force: PolicyInForce
-    renewals: Renewals
+    verdicts: Verdicts
     clock: Clock
 
     async def __call__(self, message: Received[commands.ShowCase]) -> Outcome:
@@ -261,7 +314,7 @@ class ShowCaseHandler:
         viewers = (Permission.DECIDE, Permission.VIEW)
         if case is None or not rules.may_see(case, message.sender, viewers, self.in_force.policy):
             raise rules.unknown_request(message.data.request_id)
-        shown, blocked = self.renewals.up_to_date(case)
+        shown, blocked = self.verdicts.up_to_date(case)
         if shown is not case:
             await self.cases.replace(shown)
         result = rules.shown_case(shown, self.in_force.anchor, blocked_because=blocked)
@@ -269,11 +322,16 @@ class ShowCaseHandler:
         return Outcome(publish=(reply_ok(message, result, text, at=self.clock.now()),))
 
 
-def _said(decided: rules.Decided) -> str:
-    match decided.case.state:
+def _said(result: DecisionResult) -> str:
+    match result.state:
         case State.APPROVED:
-            return f"Approved, and the quorum of {decided.quorum} is reached."
+            return f"Approved, and the quorum of {result.quorum} is reached."
         case State.DENIED:
             return "Denied."
+        case _ if result.held_because:
+            return (
+                f"Approved, and the quorum of {result.quorum} is reached; it waits, and goes on by itself: "
+                f"{result.held_because[0].message}."
+            )
         case _:
-            return f"Approved; {decided.approvals} of {decided.quorum} approvals so far."
+            return f"Approved; {result.approvals} of {result.quorum} approvals so far."

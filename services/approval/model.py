@@ -4,9 +4,17 @@ from datetime import datetime
 
 from shared.contracts.events import Evidence
 from shared.contracts.replies import RequestSummary
+from shared.contracts.statement import CompactJws
 from shared.messaging.aggregate import Aggregate
+from shared.messaging.messages import Outgoing
 from shared.vocabulary.findings import Finding
-from shared.vocabulary.names import ApprovalGroupField, DigestField, IdentityField, RequestIdField
+from shared.vocabulary.names import (
+    ApprovalGroupField,
+    DigestField,
+    IdentityField,
+    RequestIdField,
+    SigningCertificateField,
+)
 from shared.vocabulary.states import State
 
 
@@ -31,6 +39,12 @@ class Case(Aggregate):
     """Who made the decisions in the evidence, in their order."""
     verdict: DigestField | None = None
     returned_because: tuple[Finding, ...] = ()
+    held_because: tuple[Finding, ...] = ()
+    """Why it waits though the quorum is reached."""
+    unpublished: tuple[Outgoing, ...] = ()
+    """What follows from going on with a held case and is not yet known to be published."""
+    due: int | None = None
+    """When a held case is looked at next, POSIX milliseconds; none while there is nothing to do."""
     accepted_at: datetime
     changed_at: datetime
 
@@ -46,3 +60,10 @@ class Case(Aggregate):
             submitted_at=self.accepted_at,
             changed_at=self.changed_at,
         )
+
+
+class KnownFacts(Aggregate):
+    """The newest that the issuer told of a signing certificate, under its name, as the issuer signed it."""
+
+    id: SigningCertificateField
+    token: CompactJws

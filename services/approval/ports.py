@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from services.approval.model import Case
+from services.approval.model import Case, KnownFacts
 from shared.messaging.aggregate import Store
 from shared.vocabulary.names import ApprovalGroupName, RequestId
 
@@ -20,3 +20,15 @@ class CaseStore(Store[Case], Protocol):
             UnavailableError: the database is away.
         """
         ...
+
+    async def due(self, now_ms: int, *, limit: int) -> Sequence[Case]:
+        """Up to `limit` held cases whose `due` is not later than `now_ms`, the longest due first.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...
+
+
+class FactsStore(Store[KnownFacts], Protocol):
+    """What the issuer told of each signing certificate."""

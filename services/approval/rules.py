@@ -5,11 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.approval.model import Case
-from shared.contracts.events import MOST_REVISIONS, Evidence, RequestAccepted, RequestReturned, chain_fits
-from shared.contracts.replies import CaseResult, PendingCase
+from shared.contracts.events import (
+    MOST_REVISIONS,
+    Evidence,
+    ProductFactsTaken,
+    RequestAccepted,
+    RequestReturned,
+    chain_fits,
+)
+from shared.contracts.replies import CaseResult, PendingCase, SigningCertificateStanding
 from shared.contracts.statement import JwsStatement
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
+from shared.evidence.compatibility import read_facts
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SKEW, payload_of
 from shared.evidence.steps import DecisionKind, Revision, Verdict
@@ -23,13 +31,14 @@ from shared.evidence.verification import (
     verify_decision,
     verify_revision,
 )
+from shared.policy.compatibility import Known, ProductFacts, judge
 from shared.policy.composition import compose
 from shared.policy.policy import Policy
 from shared.policy.resolution import resolve_again
 from shared.screening import check_sender
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.model import digest_of
-from shared.vocabulary.names import ApprovalGroupName, Digest, IdentityName
+from shared.vocabulary.names import ApprovalGroupName, Digest, IdentityName, SigningCertificateName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
 from shared.x509.csr import parse_csr
@@ -121,6 +130,7 @@ def renewed(case: Case, revision: Revision, token: str, *, policy_serial: int, n
             "policy_serial": policy_serial,
             "deciders": (),
             "changed_at": now,
+            **_NOT_HELD,
         }
     )
 
@@ -134,7 +144,7 @@ def awaits_renewal(case: Case, policy: Policy) -> bool:
     """Whether the decisions made so far on a pending case no longer count, as its part of the policy has changed."""
     if not _is_newer(policy, case):
         return False
-    revision = Revision.read(payload_of(case.evidence.revisions[-1].jws), code="evidence.revision-invalid")
+    revision = revision_in_force(case)
     try:
         return resolve_again(policy, revision.policy) != revision.policy
     except RefusedError:
@@ -143,12 +153,16 @@ def awaits_renewal(case: Case, policy: Policy) -> bool:
 
 @dataclass(frozen=True)
 class Decided:
-    """A case after a decision, with the people who have approved; `verdict` is to be signed if there is one."""
+    """A case after a decision, with the people who have approved and how many must."""
 
     case: Case
     approvals: int
     quorum: int
-    verdict: Verdict | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether the quorum is reached, so that a verdict may follow."""
+        return self.case.state is State.PENDING and self.approvals >= self.quorum
 
 
 def decide(
@@ -158,10 +172,9 @@ def decide(
     sender: IdentityName,
     kind: DecisionKind,
     anchor: Anchor,
-    policy_digest: Digest,
     now: datetime,
 ) -> Decided:
-    """The case after this decision.
+    """The case after this decision; one that completes the quorum leaves it pending until its verdict.
 
     Raises:
         RefusedError: with every reason why the decision does not count.
@@ -179,19 +192,56 @@ def decide(
         denied = _with_decisions(case, [*earlier, (statement, new)], now=now)
         return Decided(_close(denied, State.DENIED, now=now), approvals=0, quorum=quorum_of(case, revision, anchor))
     approvals = [*earlier, (statement, new)]
-    changed = _with_decisions(case, approvals, now=now)
-    people = len(counting_people([decision for _, decision in approvals], anchor))
-    quorum = quorum_of(case, revision, anchor)
-    if people < quorum:
-        return Decided(changed, approvals=people, quorum=quorum)
+    return Decided(
+        _with_decisions(case, approvals, now=now),
+        approvals=len(counting_people([decision for _, decision in approvals], anchor)),
+        quorum=quorum_of(case, revision, anchor),
+    )
+
+
+def as_it_stands(case: Case, *, anchor: Anchor, now: datetime) -> Decided:
+    """A pending case with the approvals that still count.
+
+    Raises:
+        RefusedError: its evidence does not hold.
+    """
+    _, revision = verify_revision(case.evidence, anchor, now=now)
+    approvals = standing(case, revision, anchor, now=now)
+    return Decided(
+        _with_decisions(case, approvals, now=case.changed_at),
+        approvals=len(counting_people([decision for _, decision in approvals], anchor)),
+        quorum=quorum_of(case, revision, anchor),
+    )
+
+
+def approved(case: Case, *, policy_digest: Digest, now: datetime) -> tuple[Case, Verdict]:
+    """The case with its quorum reached, closed, and the verdict to be signed."""
     verdict = Verdict(
         request_id=case.id,
-        revision=revision.digest,
+        revision=case.revision,
         sequence=case.sequence + 1,
-        decisions=tuple(decision.digest for _, decision in approvals),
+        decisions=tuple(digest_of(payload_of(statement.jws)) for statement in case.evidence.decisions),
         policy_digest=policy_digest,
     )
-    return Decided(_close(changed, State.APPROVED, now=now), approvals=people, quorum=quorum, verdict=verdict)
+    return _close(case, State.APPROVED, now=now), verdict
+
+
+def held(case: Case, findings: tuple[Finding, ...], *, due: int) -> Case:
+    """The case with its quorum reached and its verdict withheld, to be looked at again."""
+    return case.model_copy(update={"held_because": findings, "due": due})
+
+
+_NOT_HELD: dict[str, object] = {"held_because": (), "unpublished": (), "due": None}
+
+
+def released(case: Case) -> Case:
+    """A case that is held no more."""
+    return case.model_copy(update=_NOT_HELD)
+
+
+def revision_in_force(case: Case) -> Revision:
+    """What is decided on."""
+    return Revision.read(payload_of(case.evidence.revisions[-1].jws), code="evidence.revision-invalid")
 
 
 def _check_decision(
@@ -289,6 +339,7 @@ def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: i
             "verdict": None,
             "returned_because": event.findings,
             "changed_at": now,
+            **_NOT_HELD,
         }
     )
 
@@ -329,6 +380,48 @@ def groups_of(identity: IdentityName, policy: Policy) -> list[ApprovalGroupName]
     ]
 
 
+def told_facts(news: ProductFactsTaken, anchor: Anchor, *, now: datetime) -> ProductFacts:
+    """The facts in this event.
+
+    Raises:
+        RefusedError: they are not the issuer's, or of another signing certificate than the event.
+    """
+    facts = read_facts(news.facts, anchor, now=now)
+    if facts.combination.signing_certificate != news.signing_certificate:
+        raise RefusedError(finding("evidence.facts-differ", "these facts are of another signing certificate"))
+    return facts
+
+
+def signing_certificates_of(identity: IdentityName, policy: Policy) -> list[SigningCertificateName]:
+    """The signing certificates for one of whose groups this identity may view, audit or decide."""
+    known = policy.identity(identity)
+    if known is None:
+        return []
+    return sorted(
+        name
+        for name, signing in policy.file.signing_certificates.items()
+        if any(
+            known.may(permission, group)
+            for permission in (Permission.VIEW, Permission.AUDIT, Permission.DECIDE)
+            for group in signing.approval_groups
+        )
+    )
+
+
+def standing_of(known: Known) -> SigningCertificateStanding:
+    """What is known of a signing certificate, and what that comes to."""
+    signing, verdict = known.policy.file.signing_certificates[known.name], judge(known)
+    return SigningCertificateStanding(
+        name=known.name,
+        product=signing.product,
+        ca_cert_id=signing.ca_cert_id,
+        fit=verdict.fit,
+        findings=verdict.findings,
+        facts_taken_at=known.facts.taken_at if known.facts else None,
+        attested_until=known.attested_until,
+    )
+
+
 def pending_case(case: Case, viewer: IdentityName, in_force: PolicyInForce) -> PendingCase:
     """The case as a line of the viewer's list."""
     anchor = in_force.anchor
@@ -354,6 +447,7 @@ def shown_case(case: Case, anchor: Anchor, *, blocked_because: tuple[Finding, ..
         quorum=rules.quorum if rules else 0,
         returned_because=case.returned_because,
         blocked_because=blocked_because,
+        held_because=case.held_because,
     )
 
 
@@ -369,4 +463,5 @@ def _with_decisions(case: Case, decisions: Sequence[tuple[JwsStatement, Verified
 
 
 def _close(case: Case, state: State, *, now: datetime) -> Case:
-    return case.model_copy(update={"state": state, "open_for": None, "sequence": case.sequence + 1, "changed_at": now})
+    closed = {"state": state, "open_for": None, "sequence": case.sequence + 1, "changed_at": now}
+    return case.model_copy(update={**closed, **_NOT_HELD})

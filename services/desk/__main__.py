@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from services.desk.commands import approvals, audit, keys, orders, policy, requests, submit
+from services.desk.commands import approvals, audit, keys, orders, policy, requests, signing_certificates, submit
 from services.desk.exits import EXIT_STATUS
 from services.desk.frame import DEBUG_VARIABLE, Common, JsonOption, ProfileOption, TimeoutOption
 
@@ -61,6 +61,7 @@ app.add_typer(approvals.app, name="desk")
 app.add_typer(orders.app, name="orders")
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
+app.add_typer(signing_certificates.app, name="signing-certificates")
 app.add_typer(keys.app, name="keys")
 
 

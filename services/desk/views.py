@@ -9,6 +9,7 @@ from shared.contracts.replies import (
     OrderSummary,
     PendingCase,
     RequestSummary,
+    SigningCertificateStanding,
     StatusResult,
 )
 from shared.x509.keys import key_type
@@ -159,6 +160,8 @@ def _standing(case: CaseResult, shown: ShownCase) -> Rows:
         rows.append(("Returned because", listed(finding_line(found) for found in case.returned_because)))
     if case.blocked_because:
         rows.append(("Can't be approved", listed(finding_line(found) for found in case.blocked_because)))
+    if case.held_because:
+        rows.append(("Waits, and goes on by itself", listed(finding_line(found) for found in case.held_because)))
     return [
         *rows,
         ("Submission", shown.revision.submission),
@@ -173,6 +176,20 @@ def _decision(earlier: EarlierDecision) -> str:
     stale = "" if earlier.applies else ", of ANOTHER revision"
     note = f": {said.note}" if said.note else ""
     return f"{said.decision} by {said.approver} ({when}{stale}){note}"
+
+
+def show_signing_certificate(screen: Screen, standing: SigningCertificateStanding) -> None:
+    """Whether a signing certificate goes together with its product, and why."""
+    asked = "never yet" if standing.facts_taken_at is None else moment(standing.facts_taken_at)
+    rows = [
+        ("Verdict", str(standing.fit)),
+        ("Product", safe(f"{standing.product}, from CA certificate {standing.ca_cert_id}")),
+        ("The CA was asked", asked),
+        ("Because", listed((finding_line(found) for found in standing.findings), nothing="everything goes together")),
+    ]
+    if standing.attested_until is not None:
+        rows.append(("Attested until", str(standing.attested_until)))
+    screen.sheet(f"Signing certificate {standing.name}", rows)
 
 
 def show_explanation(screen: Screen, explanation: Explanation) -> None:

@@ -19,6 +19,7 @@ from services.issuer.operators import ListOrdersHandler, SettleOrderHandler, Sho
 from services.issuer.ordering import Ordering
 from services.issuer.recovering import Recovery
 from services.issuer.rounds import Rounds
+from shared.attestations import AttestationsBeside
 from shared.contracts import commands, events
 from shared.digicert.opening import open_client
 from shared.lint.worker import LintWorker
@@ -47,12 +48,16 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
     )
     orders_wait = asyncio.Event()
     books = Books(orders, worker.link.publish, in_force, clock, pace)
+    attestations = AttestationsBeside(settings.policy, clock)
+    fit = FitChecks(
+        ca, in_force, attestations.until, worker.key, worker.link.publish, clock, worker.messages.work_failed
+    )
     ordering = Ordering(
         books=books,
         recovery=Recovery(ca, clock, pace, begun=clock.now()),
         following=Following(books, ca, on_pending=orders_wait.set),
         ca=ca,
-        fit=FitChecks(ca, clock),
+        fit=fit,
         in_force=in_force,
         key=worker.key,
         inspection=Inspection(linter, in_force, read_roots(settings.ca.roots_file), clock),
@@ -93,7 +98,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
             Subscription(events_queue(Duty.ISSUER), settings.broker.prefetch),
             Subscription(commands_queue(Duty.ISSUER), settings.broker.prefetch),
         ],
-        background=[linter.warm_up, schedule.run, rounds.run],
+        background=[linter.warm_up, fit.run, schedule.run, rounds.run],
         finish=[schedule.finish, lambda _: linter.aclose(), lambda _: client.aclose()],
     )
 

@@ -32,6 +32,7 @@ from shared.evidence.verification import VerifiedApproval
 from shared.messaging.schedule import milliseconds
 from shared.observability.metrics import EvidenceMetrics
 from shared.vocabulary.findings import Finding, Severity, finding
+from shared.vocabulary.fit import Fit
 from shared.vocabulary.names import MessageId
 from shared.vocabulary.orders import OrderState
 from shared.x509.certificate import parse_certificate
@@ -109,16 +110,13 @@ class Ordering:
         approval = await self._verified(order)
         if approval is None:
             return
-        resolved = approval.revision.revision.policy
-        intermediate = policy.intermediates[resolved.signing_certificate].der
-        findings = await self.fit.check(resolved.product, resolved.ca_cert_id, intermediate)
+        verdict = await self.fit.check(approval.revision.revision, policy)
         if self.in_force.policy is not policy:  # it has changed while the CA was asked
             await self._place(order)
-        elif findings is None:
-            text = "nobody can tell now whether product and intermediate go together"
-            await self.books.put_off(order, [finding("ca.fit-unknown", text)])
-        elif findings:
-            await self._return(order, tuple(findings))
+        elif verdict.fit is Fit.UNKNOWN:
+            await self.books.put_off(order, verdict.findings)
+        elif verdict.fit is Fit.INCOMPATIBLE:
+            await self._return(order, verdict.findings)
         else:
             attempt = max(order.attempt, 1)
             tried = order.model_copy(update={"attempt": attempt, "tries": order.tries + 1})

@@ -9,6 +9,7 @@ from services.issuer.model import EvidenceRefusal, FeedMark, Order
 from shared.errors import UnavailableError
 from shared.lint.kinds import LintKind
 from shared.messaging.aggregate import Store
+from shared.policy.compatibility import Combination, ProductFacts
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.names import ApprovalGroupName, CertificateId, OrderId, RequestId
 from shared.vocabulary.orders import OrderState
@@ -209,8 +210,18 @@ class CertificateAuthority(Protocol):
         """Every order whose status changed after `since`, with its newest status."""
         ...
 
-    async def check_fit(self, product: str, ca_cert_id: str, intermediate: bytes) -> list[Finding]:
-        """Why this product, intermediate (DER) and id of it do not go together at the CA; empty when they do."""
+
+class ProductSource(Protocol):
+    """Tells what the CA offers."""
+
+    async def product_facts(
+        self, combination: Combination, imported: bytes, intermediate: bytes, *, at: datetime
+    ) -> ProductFacts:
+        """What the CA says of this combination, whose certificates are given as DER.
+
+        Raises:
+            NotNowError: it does not say now.
+        """
         ...
 
 

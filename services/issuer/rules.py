@@ -1,6 +1,6 @@
 """The issuer's decisions: pure, no await, no clock, no I/O."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 from services.issuer.model import Order
@@ -24,6 +24,7 @@ from shared.evidence.verification import (
 )
 from shared.identifiers import begun_ms, following_id
 from shared.messaging.schedule import milliseconds
+from shared.policy.compatibility import check_orderable
 from shared.policy.fitness import last_day, purposes_of
 from shared.policy.resolution import resolve_again
 from shared.screening import check_sender
@@ -35,7 +36,6 @@ from shared.vocabulary.names import Digest, IdentityName, MessageId, RequestId
 from shared.vocabulary.orders import OrderState
 from shared.vocabulary.permissions import Permission
 from shared.x509.certificate import verify_chain
-from shared.x509.profiles import NameKind
 
 
 def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: datetime) -> VerifiedApproval:
@@ -57,20 +57,11 @@ def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: dateti
     findings = [
         *check_sender(approval.submission.content, revision.requesters[0], in_force.policy),
         *judged_by(current, revision, today=now.date()),
-        *check_orderable(revision),
+        *check_orderable(revision.names),
     ]
     if refuses(findings):
         raise RefusedError.of(findings)
     return approval
-
-
-def check_orderable(revision: Revision) -> Iterator[Finding]:
-    """Why the CA's orders, which know DNS names only, have no place for this."""
-    if not revision.names.dns:
-        yield finding("order.name-missing", "an order needs at least one DNS name")
-    for kind, name in sorted(revision.names.as_set()):
-        if kind != NameKind.DNS:
-            yield finding("order.name-not-deliverable", f"{kind} names can't be ordered", value=name)
 
 
 def verify_entry(

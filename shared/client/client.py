@@ -166,6 +166,10 @@ class RaClient:
         """A case as its approvers see it; `read` says what it holds."""
         return await self._ask(_made(commands.ShowCase, request_id=request_id), replies.CaseResult)
 
+    async def list_signing_certificates(self) -> replies.SigningCertificatesResult:
+        """Whether the signing certificates of this identity's groups go together with their products."""
+        return await self._ask(commands.ListSigningCertificates(), replies.SigningCertificatesResult)
+
     def read(self, case: replies.CaseResult) -> ShownCase:
         """What a case holds, verified as far as this client's anchor goes.
 

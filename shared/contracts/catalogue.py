@@ -42,6 +42,19 @@ class EventContract:
     """The noun and the participle."""
 
 
+@dataclass(frozen=True)
+class NewsContract:
+    """An event about no single request, by the name of its type: it has no sequence number, and the latest counts.
+
+    One duty publishes it, under `<duty>.<noun>.<participle>.<what it is about>`.
+    """
+
+    name: str
+    model: type[Model]
+    duty: Duty
+    key: str
+
+
 REFUSAL_TYPE = "ra.message.refused.v1"
 """The answer to something that could not be read as a command."""
 NOTICE_TYPE = "ra.request.notice.v1"
@@ -61,6 +74,13 @@ COMMANDS: tuple[CommandContract, ...] = (
     ),
     CommandContract("ra.case.list.v1", commands.ListPending, Duty.APPROVAL, "list", replies.PendingResult),
     CommandContract("ra.case.show.v1", commands.ShowCase, Duty.APPROVAL, "show", replies.CaseResult),
+    CommandContract(
+        "ra.signing-certificate.list.v1",
+        commands.ListSigningCertificates,
+        Duty.APPROVAL,
+        "signing-certificates",
+        replies.SigningCertificatesResult,
+    ),
     CommandContract("ra.request.approve.v1", commands.ApproveRequest, Duty.APPROVAL, "approve", replies.DecisionResult),
     CommandContract("ra.request.deny.v1", commands.DenyRequest, Duty.APPROVAL, "deny", replies.DecisionResult),
     CommandContract(
@@ -97,5 +117,10 @@ EVENTS: tuple[EventContract, ...] = (
     EventContract("ra.revocation.failed.v1", events.RevocationFailed, Duty.REVOKER, "revocation.failed"),
 )
 
+NEWS: tuple[NewsContract, ...] = (
+    NewsContract("ra.product.facts.v1", events.ProductFactsTaken, Duty.ISSUER, "product.facts"),
+)
+
 COMMAND_OF = {contract.model: contract for contract in COMMANDS}
 EVENT_OF = {contract.model: contract for contract in EVENTS}
+NEWS_OF = {contract.model: contract for contract in NEWS}

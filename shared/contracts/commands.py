@@ -60,6 +60,10 @@ class ListPending(Model):
     limit: PageSize = 50
 
 
+class ListSigningCertificates(Model):
+    """Ask whether signing certificates go together with their products. Answered by `SigningCertificatesResult`."""
+
+
 class ShowCase(Model):
     """Ask for a case as its approvers see it. Answered by `CaseResult`."""
 

@@ -36,7 +36,7 @@ class Header(Model):
     sequence: Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,8}\z")] | None = None
     """Extension attribute of lifecycle events (CloudEvents' own `sequence`): the request's n-th event."""
     policyserial: Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,17}\z")] | None = None
-    """Extension attribute of lifecycle events: the serial of the policy that its duty had in force then."""
+    """Extension attribute of events: the serial of the policy that its duty had in force then."""
 
 
 class Envelope(Header, Generic[DataT]):

@@ -15,7 +15,7 @@ from shared.contracts.statement import (
 )
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Model
-from shared.vocabulary.names import ApprovalGroupField, DigestField, RequestIdField
+from shared.vocabulary.names import ApprovalGroupField, DigestField, RequestIdField, SigningCertificateField
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
 
@@ -144,6 +144,13 @@ class RevocationFailed(LifecycleEvent):
     state = State.ISSUED
     reason: RevocationReason
     findings: tuple[Finding, ...]
+
+
+class ProductFactsTaken(Model):
+    """Issuer: what the CA says of a signing certificate's product; it is about no single request."""
+
+    signing_certificate: SigningCertificateField
+    facts: CompactJws
 
 
 class RequestNotice(Model):

@@ -8,6 +8,7 @@ from pydantic import Field, SerializeAsAny, StringConstraints
 
 from shared.contracts.statement import CompactJws, DecisionStatement, RevisionStatement
 from shared.vocabulary.findings import Finding
+from shared.vocabulary.fit import Fit
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.model import Blob, Model
 from shared.vocabulary.names import (
@@ -205,6 +206,26 @@ class PendingResult(Result):
     more: bool
 
 
+class SigningCertificateStanding(Result):
+    """Whether a signing certificate's imported certificate, intermediate and product go together."""
+
+    name: SigningCertificateField
+    product: str
+    ca_cert_id: str
+    fit: Fit
+    findings: tuple[Finding, ...]
+    facts_taken_at: datetime | None
+    """When the CA was asked."""
+    attested_until: date | None
+    """The last day of a policy officer's attestation, if there is one."""
+
+
+class SigningCertificatesResult(Result):
+    """The signing certificates of the groups that one may view, audit or decide for."""
+
+    signing_certificates: tuple[SigningCertificateStanding, ...]
+
+
 class CaseResult(Result):
     """A case as its approvers see it: the revision's own signed bytes, from which the desk shows everything."""
 
@@ -216,6 +237,8 @@ class CaseResult(Result):
     returned_because: tuple[Finding, ...] = ()
     blocked_because: tuple[Finding, ...] = ()
     """Why nobody can approve it under the policy in force; it can still be denied and withdrawn."""
+    held_because: tuple[Finding, ...] = ()
+    """Why it waits though the quorum is reached; it goes on by itself."""
 
 
 class DecisionResult(Result):
@@ -225,6 +248,8 @@ class DecisionResult(Result):
     state: State
     approvals: int
     quorum: int
+    held_because: tuple[Finding, ...] = ()
+    """Why it waits though the quorum is reached; it goes on by itself."""
 
 
 class WithdrawResult(Result):

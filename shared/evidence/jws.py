@@ -35,6 +35,8 @@ class Typ(StrEnum):
     """The `typ` of each step: a signature made for one can't serve as another."""
 
     POLICY = "ra-policy+jws"
+    ATTESTATION = "ra-attestation+jws"
+    PRODUCT_FACTS = "ra-product-facts+jws"
     SUBMISSION = "ra-submission+jws"
     REVISION = "ra-revision+jws"
     DECISION = "ra-decision+jws"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from shared.contracts.catalogue import COMMAND_OF, EVENT_OF, NOTICE_TYPE, REFUSAL_TYPE, CommandContract
+from shared.contracts.catalogue import COMMAND_OF, EVENT_OF, NEWS_OF, NOTICE_TYPE, REFUSAL_TYPE, CommandContract
 from shared.contracts.envelope import Header
 from shared.contracts.events import LifecycleEvent, RequestNotice
 from shared.contracts.replies import Refusal, Reply, ReplyCode, Result
@@ -100,6 +100,22 @@ def publish_event(
         exchange=EVENTS,
         key=f"{contract.duty}.{contract.key}.{event.approval_group}",
         sequence=sequence,
+        policy_serial=policy_serial,
+    )
+
+
+def publish_news(news: Model, *, about: str, origin: str, policy_serial: int, at: datetime) -> Outgoing:
+    """What a duty tells that is about no single request but about what has this name."""
+    contract = NEWS_OF[type(news)]
+    return _compose(
+        news,
+        message_id=following_id(origin, "news"),
+        message_type=contract.name,
+        duty=contract.duty,
+        subject=about,
+        at=at,
+        exchange=EVENTS,
+        key=f"{contract.duty}.{contract.key}.{about}",
         policy_serial=policy_serial,
     )
 

@@ -21,7 +21,9 @@ from shared.clock import Clock
 from shared.contracts.catalogue import COMMAND_OF
 from shared.contracts.catalogue import COMMANDS as COMMAND_CONTRACTS
 from shared.contracts.catalogue import EVENTS as EVENT_CONTRACTS
+from shared.contracts.catalogue import NEWS as NEWS_CONTRACTS
 from shared.contracts.envelope import MAX_MESSAGE_BYTES, Envelope, Header
+from shared.contracts.events import LifecycleEvent
 from shared.errors import ConflictError, RefusedError, UnavailableError
 from shared.messaging.gate import Gate
 from shared.messaging.messages import (
@@ -78,8 +80,10 @@ Routes = dict[str, Route]
 
 def routes(*handlers: tuple[type[Model], Handler[Any]]) -> Routes:
     """The routing table for these models, looked up in the catalogue of contracts."""
-    contracts = {contract.model: (contract.name, None) for contract in COMMAND_CONTRACTS} | {
-        contract.model: (contract.name, contract.duty) for contract in EVENT_CONTRACTS
+    contracts: dict[type[Model], tuple[str, Duty | None]] = {
+        **{contract.model: (contract.name, None) for contract in COMMAND_CONTRACTS},
+        **{contract.model: (contract.name, contract.duty) for contract in EVENT_CONTRACTS},
+        **{contract.model: (contract.name, contract.duty) for contract in NEWS_CONTRACTS},
     }
     table = {}
     for model, handler in handlers:
@@ -227,7 +231,7 @@ class Runtime:
         except ValidationError as error:
             raise RefusedError.of(mistakes(error, code="message.invalid")) from None
         if route.duty is not None:
-            _check_event(envelope)
+            _check_event(envelope, has_sequence=issubclass(route.model, LifecycleEvent))
         about = getattr(envelope.data, "request_id", header.subject)
         if about != header.subject:
             raise RefusedError(finding("message.subject-differs", "the subject is not the request's id", value=about))
@@ -311,12 +315,12 @@ class Runtime:
                 self._turns[turn] = (lock, waiting - 1)
 
 
-def _check_event(envelope: Envelope[Model]) -> None:
-    """What a lifecycle event carries beside what every message has."""
-    if envelope.order == 0:
+def _check_event(envelope: Envelope[Model], *, has_sequence: bool) -> None:
+    """What an event carries beside what every message has; one about no single request has no sequence number."""
+    if has_sequence and envelope.order == 0:
         raise RefusedError(finding("message.sequence-missing", "a lifecycle event carries its sequence number"))
     if envelope.policy_serial == 0:
-        text = "a lifecycle event carries the serial of the policy that its duty had in force"
+        text = "an event carries the serial of the policy that its duty had in force"
         raise RefusedError(finding("message.policyserial-missing", text))
 
 

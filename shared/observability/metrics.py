@@ -194,6 +194,22 @@ class EvidenceMetrics:
             self.refused(code)
 
 
+class FactsMetrics:
+    """What approval heard of the CA's products."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._taken_at = Gauge(
+            "ra_product_facts_taken_timestamp_seconds",
+            "When the CA was asked for the newest facts that this process heard, by signing certificate.",
+            ["signing_certificate"],
+            registry=registry,
+        )
+
+    def heard(self, name: str, taken_at: datetime) -> None:
+        """The issuer told what the CA said at this time."""
+        self._taken_at.labels(name).set(taken_at.timestamp())
+
+
 class PolicyMetrics:
     """The policy in force."""
 

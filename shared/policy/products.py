@@ -22,6 +22,7 @@ class Product:
     usages: frozenset[str]
     """The key usages that can be had, by the key's algorithm."""
     wildcards: bool = True
+    key_types_refused: frozenset[str] = frozenset()
     lint_known: frozenset[str] = frozenset()
     """Codes of errors that the linter finds in this product's certificates and that have been judged to do no harm."""
 
@@ -38,6 +39,8 @@ def _tls(kind: CertificateKind, *, wildcards: bool = True) -> Product:
         purposes=frozenset({"serverAuth", "clientAuth"}),
         usages=frozenset({"digitalSignature", "keyEncipherment"}),
         wildcards=wildcards,
+        # BR 6.1.5: no public CA certifies these.
+        key_types_refused=frozenset() if kind is CertificateKind.PRIVATE else frozenset({"ed25519"}),
     )
 
 

@@ -40,7 +40,7 @@ NO_RIGHT = "^$"
 
 LISTENERS: Mapping[Duty, tuple[str, ...]] = {
     Duty.INTAKE: tuple(f"{contract.duty}.{contract.key}.#" for contract in EVENTS if contract.duty is not Duty.INTAKE),
-    Duty.APPROVAL: ("intake.request.accepted.#", "issuer.request.returned.#"),
+    Duty.APPROVAL: ("intake.request.accepted.#", "issuer.request.returned.#", "issuer.product.facts.#"),
     Duty.ISSUER: ("approval.request.approved.#",),
     Duty.REVOKER: ("issuer.certificate.issued.#", "issuer.certificate.quarantined.#"),
 }

@@ -1,6 +1,6 @@
 """A CA in memory: it takes orders, issues, lags, refuses, falls silent and is away, as it is told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,11 +17,12 @@ from services.issuer.ports import (
 )
 from services.revoker.ports import RevocationRefusedError
 from shared.errors import UnavailableError
+from shared.policy.compatibility import Combination, ProductFacts
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import CertificateId, OrderId
 from shared.vocabulary.reasons import RevocationReason
 from tests.fakes.faults import Steps
-from tests.world import FixedClock, end_of, shared_ca
+from tests.world import FixedClock, end_of, product_facts, shared_ca
 
 REFUSAL = finding("ca.refused", "the CA said: no")
 SILENCE = finding("ca.timeout", "the CA gave no answer")
@@ -87,7 +88,8 @@ class FakeCa:
     lag: timedelta = timedelta(0)
     takes: timedelta = timedelta(0)
     """How long placing an order lasts."""
-    unfit: tuple[Finding, ...] = ()
+    says: Mapping[str, object] = field(default_factory=dict)
+    """What it says of the product instead of the usual."""
     fit_is_known: bool = True
     common_name: str | None = None
     """What it puts into certificates instead of what was ordered."""
@@ -158,13 +160,16 @@ class FakeCa:
         changed = [taken for taken in self.orders if taken.changed_at and since <= taken.changed_at <= now]
         return [OrderChange(taken.order_id, taken.status) for taken in changed]
 
-    async def check_fit(self, product: str, ca_cert_id: str, intermediate: bytes) -> list[Finding]:
-        assert product, ca_cert_id
+    async def product_facts(
+        self, combination: Combination, imported: bytes, intermediate: bytes, *, at: datetime
+    ) -> ProductFacts:
+        assert imported
         assert intermediate == shared_ca().intermediate
         self._reach()
         if not self.fit_is_known:
-            raise UnavailableError("the CA", "the test took it away")
-        return list(self.unfit)
+            raise NotNowError([AWAY])
+        self.steps.step("asked")
+        return product_facts(combination, at=at).model_copy(update=self.says)
 
     def end(self, taken: TakenOrder, *reasons: Finding) -> None:
         taken.ended, taken.changed_at = reasons, self.clock.now()

@@ -3,12 +3,16 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, ClassVar, TypeVar
 
 from prometheus_client import CollectorRegistry
 
 from services.approval import handlers as approval
+from services.approval.compatibility import Compatibility
+from services.approval.holding import HeldCases
+from services.approval.model import KnownFacts
+from services.approval.verdicts import Verdicts
 from services.intake import handlers as intake
 from services.issuer import handlers as issuer
 from services.issuer import operators
@@ -27,6 +31,7 @@ from shared.contracts import commands, events
 from shared.contracts.catalogue import COMMAND_OF, EVENTS
 from shared.contracts.replies import Reply, Result
 from shared.errors import ConflictError, UnavailableError
+from shared.evidence.compatibility import sign_facts
 from shared.evidence.in_force import PolicyInForce
 from shared.identifiers import new_message_id
 from shared.messaging.aggregate import Aggregate
@@ -44,7 +49,8 @@ from shared.messaging.messages import (
 from shared.messaging.policy_gate import PolicyGate
 from shared.messaging.runtime import Routes, Runtime, Settlement, routes
 from shared.messaging.schedule import milliseconds
-from shared.observability.metrics import EvidenceMetrics, MessageMetrics
+from shared.observability.metrics import EvidenceMetrics, FactsMetrics, MessageMetrics
+from shared.policy.compatibility import Combination, ProductFacts
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import Model
 from shared.vocabulary.names import MessageId
@@ -58,6 +64,7 @@ from tests.fakes.published import MemoryPublishedKeys
 from tests.fakes.stores import (
     MemoryCases,
     MemoryCertificates,
+    MemoryFacts,
     MemoryFeedMarks,
     MemoryKeys,
     MemoryOrders,
@@ -66,6 +73,7 @@ from tests.fakes.stores import (
 )
 from tests.world import FixedClock, shared_ca, signing_key
 
+GOOD_FOR, HELD = timedelta(hours=4), timedelta(seconds=10)
 LEASE = timedelta(seconds=60)
 LAG = timedelta(seconds=30)
 POLL = timedelta(seconds=30)
@@ -230,23 +238,66 @@ class Intake(InProcess):
         )
 
 
+@dataclass
+class MemoryAttestations:
+    """Attests every combination for as long as it is told."""
+
+    day: date | None = None
+
+    def until(self, combination: Combination) -> date | None:
+        return self.day if combination.product else None
+
+
 class Approval(InProcess):
+    """Approval, which has heard that everything goes together; `work_off` plays the scheduler's part."""
+
     def __init__(self, policy_text: str | None = None) -> None:
-        self.cases = MemoryCases()
+        self.cases, self.facts = MemoryCases(), MemoryFacts()
+        self.attested = MemoryAttestations()
         super().__init__(Duty.APPROVAL, policy_text)
+        self.hear()
+
+    def hear(self) -> None:
+        """Have heard just now that everything goes together."""
+        self.know(world.product_facts(world.combination(self.in_force.policy), at=self.clock.now()))
+
+    def know(self, *facts: ProductFacts) -> None:
+        """Have heard this and nothing else from the issuer."""
+        self.facts.documents = {
+            told.combination.signing_certificate: KnownFacts(
+                id=told.combination.signing_certificate, token=sign_facts(told, signing_key(Duty.ISSUER))
+            ).model_dump_json()
+            for told in facts
+        }
+
+    def adopt(self, policy_text: str) -> None:
+        """Put another policy in force, which the issuer has asked the CA about."""
+        super().adopt(policy_text)
+        self.hear()
 
     def routes(self) -> Routes:
         cases, in_force, clock = self.cases, self.in_force, self.clock
-        renewals = approval.Renewals(in_force, self.key, clock)
-        decision = approval.DecisionHandler(cases, in_force, renewals, self.key, clock)
+        verdicts = Verdicts(in_force, self.key, clock)
+        compatibility = Compatibility(self.facts, in_force, self.attested.until, clock, GOOD_FOR)
+        self.held = HeldCases(cases, in_force, verdicts, compatibility, self.publisher.publish, clock, HELD)
+        decision = approval.DecisionHandler(cases, in_force, verdicts, compatibility, self.held, clock)
+        ages = FactsMetrics(CollectorRegistry())
         return routes(
             (events.RequestAccepted, approval.RequestAcceptedHandler(cases, in_force, self.evidence, clock)),
-            (events.RequestReturned, approval.RequestReturnedHandler(cases, in_force, renewals, clock)),
+            (events.RequestReturned, approval.RequestReturnedHandler(cases, in_force, verdicts, clock)),
+            (
+                events.ProductFactsTaken,
+                approval.ProductFactsHandler(self.facts, in_force, self.evidence, ages, clock),
+            ),
             (commands.ApproveRequest, decision),
             (commands.DenyRequest, decision),
             (commands.WithdrawRequest, approval.WithdrawRequestHandler(cases, in_force, clock)),
             (commands.ListPending, approval.ListPendingHandler(cases, in_force, clock)),
-            (commands.ShowCase, approval.ShowCaseHandler(cases, in_force, renewals, clock)),
+            (commands.ShowCase, approval.ShowCaseHandler(cases, in_force, verdicts, clock)),
+            (
+                commands.ListSigningCertificates,
+                approval.ListSigningCertificatesHandler(compatibility, in_force, clock),
+            ),
         )
 
 
@@ -260,7 +311,7 @@ class Issuer(InProcess):
         self.offered: list[Order] = []
         super().__init__(Duty.ISSUER, policy_text, steps=steps)
         self.ca = FakeCa(self.clock, steps=steps)
-        self.linter = MemoryLinter()
+        self.linter, self.attested = MemoryLinter(), MemoryAttestations()
         self.ordering = self.new_copy()
 
     def new_copy(self, pace: Pace = PACE) -> Ordering:
@@ -271,12 +322,19 @@ class Issuer(InProcess):
             recovery=Recovery(self.ca, self.clock, pace, begun=self.clock.now()),
             following=Following(books, self.ca, on_pending=lambda: None),
             ca=self.ca,
-            fit=FitChecks(self.ca, self.clock),
+            fit=self.new_fit(),
             in_force=self.in_force,
             key=self.key,
             inspection=Inspection(self.linter, self.in_force, [shared_ca().root], self.clock),
             metrics=self.evidence,
             clock=self.clock,
+        )
+
+    def new_fit(self) -> FitChecks:
+        """What tells of the CA's products."""
+        failed = self.messages.work_failed
+        return FitChecks(
+            self.ca, self.in_force, self.attested.until, self.key, self.publisher.publish, self.clock, failed
         )
 
     async def read_feed(self) -> None:

@@ -291,7 +291,7 @@ class Process:
         publisher: Any = Stepping(office.broker, life)
         self.client = self._client()
         ca = DigiCertAuthority(self.client)
-        orders_wait = asyncio.Event()
+        orders_wait, key = asyncio.Event(), signing_key(Duty.ISSUER)
         books = Books(orders, publisher.publish, self.in_force, clock, pace)
         evidence, root = EvidenceMetrics(registry), office.sandbox.authority.root.certificate
         ordering = Ordering(
@@ -299,9 +299,9 @@ class Process:
             recovery=Recovery(ca, clock, pace, begun=clock.now()),
             following=Following(books, ca, on_pending=orders_wait.set),
             ca=ca,
-            fit=FitChecks(ca, clock),
+            fit=FitChecks(ca, self.in_force, lambda _: None, key, publisher.publish, clock, self._failed),
             in_force=self.in_force,
-            key=signing_key(Duty.ISSUER),
+            key=key,
             inspection=Inspection(MemoryLinter(), self.in_force, [world.der(root)], clock),
             metrics=evidence,
             clock=clock,

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from functools import cache
 
-from services.approval.model import Case
+from services.approval.model import Case, KnownFacts
 from services.intake.model import Happening, KnownKey, RequestRecord
 from services.issuer.model import EvidenceRefusal, FeedMark, Order, Settlement
 from services.revoker.model import Certificate, CertificateState
@@ -12,12 +12,14 @@ from shared.contracts.catalogue import COMMANDS
 from shared.contracts.replies import HistoryEntry, RequestSummary, Result
 from shared.contracts.statement import UnsignedSubmission
 from shared.digicert.quota import Account, Use
+from shared.evidence.compatibility import sign_facts
 from shared.evidence.jws import Typ
 from shared.evidence.steps import DecisionKind
 from shared.identifiers import following_id
 from shared.messaging.aggregate import Aggregate
 from shared.messaging.messages import Outcome, Outgoing
 from shared.vocabulary.findings import Finding, Severity, finding
+from shared.vocabulary.fit import Fit
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.model import Model, digest_of
 from shared.vocabulary.names import (
@@ -101,6 +103,7 @@ def sample_commands() -> dict[type[Model], Model]:
         commands.ExportEvidence(request_id=REQUEST),
         commands.ListPending(approval_group=WEB, after=REQUEST, limit=7),
         commands.ShowCase(request_id=REQUEST),
+        commands.ListSigningCertificates(),
         commands.ApproveRequest(request_id=REQUEST, decision=decided[DecisionKind.APPROVE]),
         commands.DenyRequest(request_id=REQUEST, decision=decided[DecisionKind.DENY]),
         commands.WithdrawRequest(request_id=REQUEST),
@@ -139,6 +142,13 @@ def sample_events() -> dict[type[events.LifecycleEvent], events.LifecycleEvent]:
         events.RevocationFailed: {**reason, "findings": (WARNING,)},
     }
     return {kind: kind.model_validate({**about, **fields}) for kind, fields in kinds.items()}
+
+
+@cache
+def sample_news() -> dict[type[Model], Model]:
+    token = sign_facts(world.product_facts(), signing_key("issuer"))
+    told = events.ProductFactsTaken(signing_certificate=SigningCertificateName("public-tls"), facts=token)
+    return {type(told): told}
 
 
 @cache
@@ -203,8 +213,24 @@ def sample_results() -> dict[type[Result], Result]:
             quorum=2,
             returned_because=(WARNING,),
             blocked_because=(WARNING,),
+            held_because=(WARNING,),
         ),
-        replies.DecisionResult(request_id=REQUEST, state=State.APPROVED, approvals=2, quorum=2),
+        replies.DecisionResult(
+            request_id=REQUEST, state=State.APPROVED, approvals=2, quorum=2, held_because=(WARNING,)
+        ),
+        replies.SigningCertificatesResult(
+            signing_certificates=(
+                replies.SigningCertificateStanding(
+                    name=SigningCertificateName("public-tls"),
+                    product="ssl_basic",
+                    ca_cert_id="1",
+                    fit=Fit.UNKNOWN,
+                    findings=(WARNING,),
+                    facts_taken_at=MOMENT,
+                    attested_until=MOMENT.date(),
+                ),
+            )
+        ),
         replies.WithdrawResult(request_id=REQUEST, state=State.WITHDRAWN),
         replies.DownloadResult(
             request_id=REQUEST,
@@ -291,6 +317,9 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "deciders": (BEN,),
             "verdict": DIGEST,
             "returned_because": (WARNING,),
+            "held_because": (WARNING, WARNING),
+            "unpublished": (OUTGOING,),
+            "due": 0,
             "accepted_at": ANCIENT,
             "changed_at": MOMENT,
         }
@@ -366,4 +395,5 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
         }
     )
     mark = FeedMark.model_validate({**kept, "id": "status-changes", "seen_ms": 1_800_000_000_123, "due": 5})
-    return {type(each): each for each in (record, known, case, order, certificate, refusal, account, mark)}
+    facts = KnownFacts.model_validate({**kept, "id": "public-tls", "token": whole.issuance})
+    return {type(each): each for each in (facts, record, known, case, order, certificate, refusal, account, mark)}

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
-from services.approval.model import Case
+from services.approval.model import Case, KnownFacts
 from services.intake.model import KnownKey, RequestRecord
 from services.issuer.model import EvidenceRefusal, FeedMark, Order
 from services.issuer.ports import Backlog
@@ -65,7 +65,7 @@ class MemoryStore(Generic[AggregateT]):
             raise UnavailableError("database", "the test took it away")
 
 
-WorkT = TypeVar("WorkT", Order, Certificate)
+WorkT = TypeVar("WorkT", Order, Certificate, Case)
 
 
 def _due(works: list[WorkT], now_ms: int, limit: int) -> list[WorkT]:
@@ -114,6 +114,15 @@ class MemoryCases(MemoryStore[Case]):
         self._reach()
         found = [case for case in self.all() if case.open_for in groups]
         return [case for case in found if after is None or case.id > after][:limit]
+
+    async def due(self, now_ms: int, *, limit: int) -> Sequence[Case]:
+        self._reach()
+        return _due(self.all(), now_ms, limit)
+
+
+class MemoryFacts(MemoryStore[KnownFacts]):
+    def __init__(self) -> None:
+        super().__init__(KnownFacts)
 
 
 class MemoryOrders(MemoryStore[Order]):

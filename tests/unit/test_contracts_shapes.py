@@ -8,21 +8,26 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from shared.contracts import commands, events, replies
-from shared.contracts.catalogue import COMMANDS, EVENTS, NOTICE_TYPE, REFUSAL_TYPE
+from shared.contracts.catalogue import COMMANDS, EVENTS, NEWS, NOTICE_TYPE, REFUSAL_TYPE
 from shared.contracts.content import RequestContent
 from shared.contracts.envelope import Envelope
 from shared.contracts.replies import Reply, ReplyCode, Result
-from shared.messaging.messages import notify, publish_event
+from shared.messaging.messages import notify, publish_event, publish_news
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Blob, Model, canonical_json
 from shared.vocabulary.names import IdentityName
 from shared.vocabulary.states import FINAL_STATES, NEXT_STATES, State
 from tests.fakes.duties import command
-from tests.fakes.samples import MOMENT, REQUEST, result_for, sample_commands, sample_events, sample_results
+from tests.fakes.samples import MOMENT, REQUEST, result_for, sample_commands, sample_events, sample_news, sample_results
 from tests.world import NOW, content
 
-EXAMPLES: list[BaseModel] = [*sample_commands().values(), *sample_events().values(), *sample_results().values()]
+EXAMPLES: list[BaseModel] = [
+    *sample_commands().values(),
+    *sample_events().values(),
+    *sample_news().values(),
+    *sample_results().values(),
+]
 every_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: type(example).__name__)
 
 
@@ -42,6 +47,7 @@ def models_in(value: Any) -> Iterator[BaseModel]:
 def test_there_is_an_example_of_every_contract() -> None:
     assert set(sample_commands()) == {contract.model for contract in COMMANDS}
     assert set(sample_events()) == {contract.model for contract in EVENTS}
+    assert set(sample_news()) == {contract.model for contract in NEWS}
     assert set(sample_results()) == {contract.result for contract in COMMANDS}
 
 
@@ -90,6 +96,7 @@ def test_the_names_of_types_are_unique_versioned_and_tell_reply_from_command() -
         *(contract.name for contract in COMMANDS),
         *(contract.reply_type for contract in COMMANDS),
         *(contract.name for contract in EVENTS),
+        *(contract.name for contract in NEWS),
         REFUSAL_TYPE,
         NOTICE_TYPE,
     ]
@@ -101,7 +108,8 @@ def test_the_names_of_types_are_unique_versioned_and_tell_reply_from_command() -
 
 def test_no_two_commands_of_a_duty_share_a_verb_and_no_two_events_a_key() -> None:
     assert len({(contract.duty, contract.verb) for contract in COMMANDS}) == len(COMMANDS)
-    assert len({(contract.duty, contract.key) for contract in EVENTS}) == len(EVENTS)
+    keys = [(each.duty, each.key) for each in EVENTS] + [(each.duty, each.key) for each in NEWS]
+    assert len(set(keys)) == len(keys)
 
 
 @pytest.mark.parametrize("model", list(sample_commands()), ids=lambda model: model.__name__)
@@ -120,6 +128,15 @@ def test_an_event_comes_out_of_its_envelope_as_it_went_in(model: type[events.Lif
     assert envelope.policy_serial == 12
     assert outgoing.key.startswith(envelope.source.removeprefix("/duties/"))
     assert outgoing.key.endswith(".web")
+
+
+def test_news_tell_what_they_are_about_and_have_no_sequence_number() -> None:
+    for model, news in sample_news().items():
+        outgoing = publish_news(news, about="public-tls", origin="o", policy_serial=12, at=NOW)
+        envelope = Envelope[model].model_validate_json(outgoing.body)  # type: ignore[valid-type]  # chosen at run time
+        assert (envelope.data, envelope.order, envelope.subject) == (news, 0, "public-tls")
+        assert envelope.policy_serial == 12
+        assert outgoing.key == "issuer.product.facts.public-tls"
 
 
 def test_a_notice_goes_to_its_receiver_alone() -> None:

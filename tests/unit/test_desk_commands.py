@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner, Result
 
 from services.desk.__main__ import app
+from services.desk.commands.approvals import _told
 from services.desk.exits import Exit
 from shared.client import errors
 from shared.contracts import commands, replies
@@ -21,7 +22,8 @@ from shared.evidence.steps import Decision, DecisionKind
 from shared.identifiers import new_request_id
 from shared.messaging.messages import Outgoing, Received, reply_failed, reply_refused
 from shared.vocabulary.duties import Duty
-from shared.vocabulary.findings import finding
+from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.fit import Fit
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.model import Model, digest_of
 from shared.vocabulary.names import (
@@ -352,6 +354,40 @@ def test_withdrawing_says_what_became_of_the_request(desk: Desk) -> None:
         request_id=REQUEST, state=State.WITHDRAWN
     )
     assert "withdrawn" in desk.run("withdraw", REQUEST.upper()).stdout
+
+
+def _standing(fit: Fit, *findings: Finding) -> replies.SigningCertificatesResult:
+    standing = replies.SigningCertificateStanding(
+        name=SigningCertificateName("public-tls"),
+        product="ssl_basic",
+        ca_cert_id="1",
+        fit=fit,
+        findings=findings,
+        facts_taken_at=world.NOW,
+        attested_until=world.TODAY,
+    )
+    return replies.SigningCertificatesResult(signing_certificates=(standing,))
+
+
+@pytest.mark.parametrize("arguments", [(), ("list",)])
+def test_signing_certificates_are_shown_with_their_verdict_its_reasons_and_its_age(
+    desk: Desk, arguments: tuple[str, ...]
+) -> None:
+    silent = finding("ca.silent", "the CA does not say")
+    desk.broker.answers[commands.ListSigningCertificates] = _always(_standing(Fit.UNKNOWN, silent))
+    shown = desk.run("signing-certificates", *arguments)
+    assert shown.exit_code == Exit.OK
+    for piece in ("public-tls", "unknown", "ssl_basic", "2026-11-20 12:00", "the CA does not say", "2026-11-20"):
+        assert piece in shown.stdout
+    assert json.loads(desk.run("signing-certificates", *arguments, "--json").stdout)
+
+
+def test_a_case_that_waits_for_the_ca_says_so_to_who_approves_it() -> None:
+    waits = finding("ca.facts-stale", "what is known of the CA is old")
+    shown = replies.DecisionResult(
+        request_id=RequestId(REQUEST), state=State.PENDING, approvals=2, quorum=2, held_because=(waits,)
+    )
+    assert "goes on by itself: what is known of the CA is old." in _told(shown, DecisionKind.APPROVE)
 
 
 # --- files --------------------------------------------------------------------------------------------------------

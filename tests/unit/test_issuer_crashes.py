@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from shared.messaging.runtime import Settlement
-from shared.vocabulary.findings import finding
 from shared.vocabulary.orders import OrderState
 from tests import world
 from tests.fakes.duties import LAG, LEASE, Issuer, lifecycle
@@ -14,7 +13,7 @@ from tests.fakes.faults import CrashError, Steps
 from tests.fakes.ledger import Accepted
 
 MOST_EFFECTS = 40
-UNFIT = finding("ca.intermediate-not-allowed", "not from this intermediate")
+UNFIT = {"allowed_ca_certs": ("another",)}
 POLICY = world.policy_text()
 
 
@@ -43,7 +42,7 @@ def not_at_all(issuer: Issuer) -> None:
 
 
 def unfit(issuer: Issuer) -> None:
-    issuer.ca.unfit = (UNFIT,)
+    issuer.ca.says = UNFIT
 
 
 STORIES: dict[str, tuple[Callable[[Issuer], None], int, list[str]]] = {

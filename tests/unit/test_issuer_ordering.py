@@ -17,7 +17,6 @@ from shared.evidence.jws import Typ, payload_of
 from shared.evidence.steps import Intent
 from shared.evidence.verification import read_issuance, verify_approval, verify_issuance
 from shared.identifiers import new_request_id
-from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import OrderId
 from shared.vocabulary.orders import OrderState
 from tests import world
@@ -26,7 +25,7 @@ from tests.fakes.duties import LAG, LEASE, PACE, Issuer, data_of, lifecycle
 from tests.fakes.ledger import Accepted, accept
 from tests.world import NOW, signing_key
 
-UNFIT = finding("ca.intermediate-not-allowed", "not from this intermediate")
+UNFIT = {"allowed_ca_certs": ("another",)}
 SECOND = timedelta(seconds=1)
 QUORUM_OF_THREE = world.newer_policy(("quorum = 2", "quorum = 3"))
 
@@ -149,7 +148,7 @@ async def test_a_ca_that_goes_away_between_question_and_order_has_certainly_not_
 async def test_a_product_that_does_not_fit_gives_the_approval_back_each_time_anew() -> None:
     """Two rounds by the same people: the second return must not be taken for the first one again."""
     case = await accept()
-    case.issuer.ca.unfit = (UNFIT,)
+    case.issuer.ca.says = UNFIT
     await case.issuer.work_off()
     await case.approve_again(sequence=4)
     await case.issuer.work_off()
@@ -160,14 +159,15 @@ async def test_a_product_that_does_not_fit_gives_the_approval_back_each_time_ane
 
 async def test_whether_a_product_fits_is_asked_once_in_a_while() -> None:
     case = await accept()
-    checks = case.issuer.ordering.fit
     await case.issuer.work_off()
-    case.issuer.ca.unfit = (UNFIT,)
+    case.issuer.ca.says = UNFIT
     second = await accept(issuer=case.issuer)
     await case.issuer.work_off()
     assert second.happened() == ["ra.certificate.issued.v1"]
     case.issuer.clock.advance(timedelta(hours=2))
-    assert await checks.check("ssl_basic", "1", world.shared_ca().intermediate) == [UNFIT]
+    third = await accept(issuer=case.issuer)
+    await case.issuer.work_off()
+    assert third.happened() == ["ra.request.returned.v1"]
 
 
 async def test_an_approval_that_stops_holding_before_the_order_is_given_back() -> None:
@@ -183,13 +183,8 @@ async def test_an_approval_that_stops_holding_before_the_order_is_given_back() -
 
 async def test_a_policy_that_comes_while_the_ca_is_asked_whether_it_fits_is_the_one_that_counts() -> None:
     case = await accept()
-    check_fit = case.issuer.ca.check_fit
-
-    async def asked(product: str, ca_cert_id: str, intermediate: bytes) -> list[Finding]:
-        case.issuer.adopt(QUORUM_OF_THREE)
-        return await check_fit(product, ca_cert_id, intermediate)
-
-    case.issuer.ca.check_fit = asked  # type: ignore[method-assign]  # a slow answer, and a policy meanwhile
+    issuer = case.issuer
+    issuer.ca.steps.when = lambda what: issuer.adopt(QUORUM_OF_THREE) if what == "asked" else None
     await case.issuer.work_off()
     assert case.happened() == ["ra.request.returned.v1"]
     assert case.issuer.ca.orders == []
@@ -433,13 +428,13 @@ async def test_events_that_could_not_be_published_are_published_later_and_before
 
 async def test_an_approval_accepted_while_the_last_return_is_unannounced_is_ordered_all_the_same() -> None:
     case = await accept()
-    case.issuer.ca.unfit = (UNFIT,)
+    case.issuer.ca.says = UNFIT
     await case.issuer.work_off()
     order = await case.stored()
     told = lifecycle(case.issuer.publisher.published)[0]
     unannounced = order.model_copy(update={"unpublished": (told,), "due": 0})
     case.issuer.orders.documents[case.id] = unannounced.model_dump_json()
-    case.issuer.ca.unfit = ()
+    case.issuer.ca.says = {}
     case.issuer.clock.advance(timedelta(hours=2))
     await case.approve_again(sequence=4)
     await case.issuer.work_off()

@@ -138,4 +138,8 @@ def _confirmed(question: str) -> bool:
 def _told(result: DecisionResult, kind: DecisionKind) -> str:
     if kind is DecisionKind.DENY:
         return f"Request {result.request_id} is {result.state}."
-    return f"Request {result.request_id} is {result.state}: {result.approvals} of {result.quorum} approvals."
+    told = f"Request {result.request_id} is {result.state}: {result.approvals} of {result.quorum} approvals."
+    if not result.held_because:
+        return told
+    reasons = "; ".join(found.message for found in result.held_because)
+    return f"{told} It waits, and goes on by itself: {reasons}."

@@ -23,9 +23,9 @@ from services.issuer.ports import (
 from shared.digicert import models
 from shared.digicert.client import DigiCertClient
 from shared.digicert.diagnosis import Concern, diagnose
-from shared.digicert.errors import CaCredentialError, CaRefusedError, CaUnavailableError
-from shared.digicert.models import OrderBody, OrderInfo, OrderStatus, RequestStatus
-from shared.errors import UnavailableError
+from shared.digicert.errors import CaRefusedError, CaUnavailableError
+from shared.digicert.models import CaCertificate, OrderBody, OrderInfo, OrderStatus, RequestStatus
+from shared.policy.compatibility import Combination, ImportedOrder, ListedIntermediate, ProductFacts
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import OrderId
 
@@ -39,6 +39,7 @@ OPEN = frozenset({"pending", "submitted"})
 """Statuses of one of DigiCert's own requests that waits for somebody to approve it."""
 MAY_NOT_SKIP = frozenset({"invalid_value:skip_approval", "access_denied|missing_permission"})
 """With what an order that skips approval may be refused to a key that may order and may not skip."""
+UNKNOWN = frozenset({"not_found", "not_found|order", "not_found|product"})
 TAKEN = "invalid_value:alternative_order_id"
 COMMENT = "Approved by a quorum of the Registration Authority."
 
@@ -135,35 +136,67 @@ class DigiCertAuthority:
         found = await self._answer(self._client.status_changes_since(since, now))
         return [OrderChange(each.order_id, each.status) for each in found]
 
-    async def check_fit(self, product: str, ca_cert_id: str, intermediate: bytes) -> list[Finding]:
-        """Compare the product's own list of issuing CAs and the CA's intermediates with what the policy says."""
+    async def product_facts(
+        self, combination: Combination, imported: bytes, intermediate: bytes, *, at: datetime
+    ) -> ProductFacts:
+        """Ask for the product, its limits in the container, the intermediates, and the imported certificate's order."""
+        product = await self._unless_unknown(
+            self._client.product(combination.product, container_id=combination.container_id)
+        )
+        if product is None:
+            return ProductFacts(combination=combination, taken_at=at, product_known=False)
+        return ProductFacts(
+            combination=combination,
+            taken_at=at,
+            product_known=True,
+            signature_hashes=tuple(each.id for each in product.allowed_hashes),
+            allowed_ca_certs=_ids(product.allowed_ca_certs),
+            container_ca_certs=await self._container_ca_certs(combination),
+            several_names=product.additional_dns_names_allowed,
+            exact_end=product.custom_expiration_date_allowed,
+            longest_years=max(product.allowed_order_validity_years, default=None),
+            listed=await self._listed(combination, _thumbprint(intermediate)),
+            imported_order=await self._imported_order(_thumbprint(imported)),
+        )
+
+    async def _container_ca_certs(self, combination: Combination) -> tuple[str, ...]:
+        if combination.container_id is None:
+            return ()
+        limits = await self._answer(self._client.product_limits(combination.container_id))
+        return tuple(
+            allowed
+            for limit in limits.product_limits
+            if limits.is_limited and limit.product_name_id == combination.product
+            for allowed in limit.allowed_intermediates
+        )
+
+    async def _listed(self, combination: Combination, thumbprint: str) -> tuple[ListedIntermediate, ...]:
+        return tuple(
+            ListedIntermediate(ca_cert_id=each.id, is_ours=each.thumbprint == thumbprint, is_private=each.is_private)
+            for each in await self._answer(self._client.intermediates())
+            if each.thumbprint == thumbprint or each.id == combination.ca_cert_id
+        )
+
+    async def _imported_order(self, thumbprint: str) -> ImportedOrder | None:
+        """What the imported certificate was ordered as; none where the CA does not have it, or shows another."""
+        info = await self._unless_unknown(self._client.order(thumbprint))
+        if info is None or info.certificate.thumbprint not in (None, thumbprint):
+            return None
+        ca_cert = info.certificate.ca_cert
+        return ImportedOrder(
+            product=info.product.name_id if info.product else None, ca_cert_id=ca_cert.id if ca_cert else None
+        )
+
+    async def _unless_unknown(self, question: Awaitable[AnswerT]) -> AnswerT | None:
+        """The answer; none where the CA does not have what was asked for."""
         try:
-            facts = await self._asked(self._client.product(product))
-        except CaRefusedError as refused:
-            return [finding("ca.product-unknown", text, value=product) for _, text in refused.reasons]
-        allowed = facts.allowed_ca_certs
-        if allowed is not None and ca_cert_id not in {each.id for each in allowed}:
-            return [
-                finding(
-                    "ca.intermediate-not-allowed",
-                    f"{product} is not issued from this intermediate",
-                    value=ca_cert_id,
-                )
-            ]
-        thumbprint = x509.load_der_x509_certificate(intermediate).fingerprint(hashes.SHA1()).hex()  # noqa: S303 - DigiCert names intermediates so
-        try:
-            known = {each.id: each.thumbprint for each in await self._asked(self._client.intermediates())}
-        except CaRefusedError as refused:
-            raise UnavailableError("the CA", str(refused)) from refused
-        if known.get(ca_cert_id) != thumbprint:
-            return [
-                finding(
-                    "ca.intermediate-differs",
-                    "the CA's intermediate of this id is not the one that the policy has",
-                    value=ca_cert_id,
-                )
-            ]
-        return []
+            return await question
+        except CaRefusedError as error:
+            if error.codes & UNKNOWN:
+                return None
+            raise _not_now(error) from error
+        except CaUnavailableError as error:
+            raise _not_now(error) from error
 
     async def _place(self, product: str, body: OrderBody) -> models.PlacedOrder:
         """Skip DigiCert's approval where the key may; where it may not, that is not known beforehand."""
@@ -185,12 +218,6 @@ class DigiCertAuthority:
             return await question
         except (CaUnavailableError, CaRefusedError) as error:
             raise _not_now(error) from error
-
-    async def _asked(self, question: Awaitable[AnswerT]) -> AnswerT:
-        try:
-            return await question
-        except CaCredentialError as error:
-            raise UnavailableError("the CA", str(error)) from error
 
 
 def _profile_option(usages: Sequence[str]) -> str:
@@ -234,3 +261,11 @@ def _ended(info: OrderInfo) -> Finding:
 
 def _pem(der: bytes) -> str:
     return x509.load_der_x509_csr(der).public_bytes(Encoding.PEM).decode()
+
+
+def _ids(certificates: Iterable[CaCertificate] | None) -> tuple[str, ...] | None:
+    return None if certificates is None else tuple(each.id for each in certificates)
+
+
+def _thumbprint(der: bytes) -> str:
+    return x509.load_der_x509_certificate(der).fingerprint(hashes.SHA1()).hex()  # noqa: S303 - DigiCert names certificates so
