@@ -71,21 +71,25 @@ class Ordering:
             await self.books.announce(order)
             return
         match order.state:
-            case OrderState.ACCEPTED:
-                await self._heeding(order, self._begin)
+            case OrderState.ACCEPTED:  # it is claimed when the intent is stored
+                await self._heeding(order, self._begin, claimed_first=False)
             case OrderState.INTENT:
-                await self._heeding(await self.books.claim(order), self._recover)
+                await self._heeding(order, self._recover)
             case OrderState.PENDING:
-                await self._heeding(await self.books.claim(order), self._follow)
+                await self._heeding(order, self._follow)
             case OrderState.UNCLEAR if order.settlement is not None:
-                await self._heeding(await self.books.claim(order), self._settle_unclear)
+                await self._heeding(order, self._settle_unclear)
             case _:
                 await self.books.keep(order, due=None)
 
-    async def _heeding(self, order: Order, go_on: Callable[[Order], Awaitable[None]]) -> None:
+    async def _heeding(
+        self, order: Order, go_on: Callable[[Order], Awaitable[None]], *, claimed_first: bool = True
+    ) -> None:
         """Go on with it as soon as the CA's rate limit allows; and if the CA can't do it now, say why it waits."""
         try:
             await self.ca.ready()
+            if claimed_first:
+                order = await self.books.claim(order)
             await go_on(order)
         except NotNowError as not_now:
             log.warning("work waits for the CA", request=order.id, reason=str(not_now))

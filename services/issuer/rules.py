@@ -1,7 +1,7 @@
 """The issuer's decisions: pure, no await, no clock, no I/O."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from services.issuer.model import Order
 from services.issuer.ports import OrderRequest, Sought
@@ -36,6 +36,9 @@ from shared.vocabulary.names import Digest, IdentityName, MessageId, RequestId
 from shared.vocabulary.orders import OrderState
 from shared.vocabulary.permissions import Permission
 from shared.x509.certificate import verify_chain
+
+MOST_FORGOTTEN = timedelta(days=60)
+"""How far back an order is looked for by its name, whatever time a client has put into the request's id."""
 
 
 def verify_for_order(evidence: Evidence, in_force: PolicyInForce, *, now: datetime) -> VerifiedApproval:
@@ -242,8 +245,12 @@ def sought(order: Order) -> Sought:
         alternative_order_id=order.alternative_order_id or id_of_attempt(order, 1),
         csr=revision.csr,
         common_name=common_name_of(revision),
-        since=datetime.fromtimestamp(order.origin_ms / 1000, UTC).date(),
+        since=max(_day(order.origin_ms), _day(order.accepted_at_ms) - MOST_FORGOTTEN),
     )
+
+
+def _day(ms: int) -> date:
+    return datetime.fromtimestamp(ms / 1000, UTC).date()
 
 
 def common_name_of(revision: Revision) -> str:

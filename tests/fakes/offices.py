@@ -96,6 +96,7 @@ class Ground:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        (folder / "ca").mkdir()
         self._authority = Sandbox.opened(folder / "ca", (KEY,), SandboxClock(world.NOW.timestamp)).authority
         self._policies: dict[tuple[str, ...], Policy] = {}
         self._number = count()

@@ -22,9 +22,7 @@ WAYS: dict[str, dict[str, object]] = {
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    folder = tmp_path_factory.mktemp("ground")
-    (folder / "ca").mkdir()
-    return Ground(folder)
+    return Ground(tmp_path_factory.mktemp("ground"))
 
 
 def lived(ground: Ground, way: str, crash_at: int) -> Life:

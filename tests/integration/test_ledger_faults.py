@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -53,9 +52,7 @@ CALLS = {
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    folder: Path = tmp_path_factory.mktemp("ground")
-    (folder / "ca").mkdir()
-    return Ground(folder)
+    return Ground(tmp_path_factory.mktemp("ground"))
 
 
 def begun(ground: Ground, endpoint: str, fault: str, times: int) -> Office:

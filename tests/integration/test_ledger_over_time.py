@@ -29,9 +29,7 @@ POST = "POST"
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    folder = tmp_path_factory.mktemp("ground")
-    (folder / "ca").mkdir()
-    return Ground(folder)
+    return Ground(tmp_path_factory.mktemp("ground"))
 
 
 async def days(count: float) -> None:

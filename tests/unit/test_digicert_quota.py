@@ -170,6 +170,47 @@ async def test_a_quiet_holder_reserves_no_more_than_it_needs() -> None:
 
 
 @virtual
+async def test_who_asks_whether_a_call_may_go_is_told_when_and_takes_nothing_from_whoever_makes_it() -> None:
+    accounts = CountedAccounts()
+    share, other = a_quota(accounts), a_quota(accounts)
+    await share.ready("any", 1.0)
+    writes = accounts.writes
+    assert await call(share) == 0.0
+    assert accounts.writes == writes, "the permit was there already"
+    for _ in range(9):
+        await call(other)
+    await share.ready("any", 60.0)
+    assert 5.0 <= asyncio.get_running_loop().time() < 6.0
+
+
+@virtual
+async def test_who_asks_waits_as_long_as_its_patience_however_long_it_takes() -> None:
+    share = a_quota(MemoryAccounts())
+    await share.refused(600.0)
+    with pytest.raises(CaQuotaError):
+        await share.ready("any", 30.0)
+    assert asyncio.get_running_loop().time() == 30.0
+    with pytest.raises(CaQuotaError):
+        async with share.permit("any", 30.0):
+            """It is not made, and said so at once."""
+    assert asyncio.get_running_loop().time() == 30.0
+
+
+@virtual
+async def test_the_use_of_each_window_is_told_by_its_length() -> None:
+    share = a_quota(MemoryAccounts(), windows=(RateWindow(10, 5.0), RateWindow(100, 180.0)))
+    assert await share.used() == {5.0: 0.0, 180.0: 0.0}
+    for _ in range(4):
+        await call(share)
+    await share.aclose()
+    assert await share.used() == {5.0: 0.4, 180.0: 0.04}
+    await asyncio.sleep(6)
+    assert await share.used() == {5.0: 0.0, 180.0: 0.04}
+    await share.refused(60.0)
+    assert await share.used() == {5.0: 1.0, 180.0: 1.0}
+
+
+@virtual
 async def test_a_holder_that_closes_leaves_behind_only_the_calls_that_it_made() -> None:
     accounts = CountedAccounts()
     share, other = a_quota(accounts), a_quota(accounts)

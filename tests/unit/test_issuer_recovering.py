@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from services.issuer.model import Order
-from services.issuer.rules import id_of_attempt
+from services.issuer.rules import MOST_FORGOTTEN, id_of_attempt, sought
 from shared.contracts import commands
 from shared.vocabulary.names import OrderId, RequestId
 from shared.vocabulary.orders import OrderState
@@ -71,6 +71,11 @@ async def test_a_request_that_began_before_the_issuer_was_started_is_looked_for_
     case = await accept(world.content(request_id), issuer=issuer)
     await issuer.work_off()
     assert (issuer.ca.look_ups, case.happened()) == (1, [ISSUED])
+
+
+async def test_a_time_that_a_client_made_up_does_not_have_the_ca_listed_back_for_years() -> None:
+    case = await accept(world.content(RequestId("00000000-0001-7000-8000-000000000001")))
+    assert sought(await case.stored()).since == (NOW - MOST_FORGOTTEN).date()
 
 
 @pytest.mark.parametrize("lost", ["everything", "the intent", "the answer"])
