@@ -105,6 +105,23 @@ async def test_a_ledger_restored_from_before_the_order_takes_the_order_over(lost
     assert order.alternative_order_id == issuer.ca.orders[0].request.alternative_order_id
 
 
+async def test_a_restored_intent_of_long_ago_is_not_believed_before_the_look_up_shows_what_was_ordered_last() -> None:
+    case = await accept()
+    ca = case.issuer.ca
+    ca.deaf, ca.lag = True, LAG
+    await case.issuer.ordering.advance(await case.stored())
+    before = case.issuer.orders.documents[case.id]
+    ca.deaf = False
+    case.issuer.clock.advance(LEASE + LAG)
+    await case.issuer.ordering.advance(await case.stored())
+    assert len(ca.orders) == 1
+    case.issuer.orders.documents[case.id] = before
+    restart(case.issuer, timedelta(seconds=1))
+    await case.issuer.work_off()
+    assert len(ca.orders) == 1
+    assert (await case.stored()).state is OrderState.ISSUED
+
+
 async def test_an_order_of_a_former_revision_is_taken_over_too() -> None:
     """The policy has changed since the backup, and the approvers have approved the renewal."""
     begun = world.accepted()
