@@ -281,7 +281,7 @@ class ListPendingHandler:
     async def __call__(self, message: Received[commands.ListPending]) -> Outcome:
         """Handle the question."""
         ask = message.data
-        groups = rules.groups_of(message.sender, self.in_force.policy)
+        groups = self.in_force.policy.groups_of(message.sender, Permission.DECIDE, Permission.VIEW)
         if ask.approval_group is not None:
             groups = [group for group in groups if group == ask.approval_group]
         if not groups:

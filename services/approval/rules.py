@@ -38,7 +38,7 @@ from shared.policy.resolution import resolve_again
 from shared.screening import check_sender
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.model import digest_of
-from shared.vocabulary.names import ApprovalGroupName, Digest, IdentityName, SigningCertificateName
+from shared.vocabulary.names import Digest, IdentityName, SigningCertificateName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
 from shared.x509.csr import parse_csr
@@ -366,18 +366,6 @@ def may_see(case: Case, identity: IdentityName, permissions: Sequence[Permission
 def unknown_request(request_id: str) -> RefusedError:
     """What somebody is told who may not see a request, or asks for one that there is not."""
     return RefusedError(finding("request.unknown", "there is no such request that you may see", value=request_id))
-
-
-def groups_of(identity: IdentityName, policy: Policy) -> list[ApprovalGroupName]:
-    """The groups whose open cases this identity may list."""
-    known = policy.identity(identity)
-    if known is None:
-        return []
-    return [
-        group
-        for group in sorted(policy.file.approval_groups)
-        if known.may(Permission.DECIDE, group) or known.may(Permission.VIEW, group)
-    ]
 
 
 def told_facts(news: ProductFactsTaken, anchor: Anchor, *, now: datetime) -> ProductFacts:

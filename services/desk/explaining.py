@@ -18,7 +18,6 @@ from shared.x509.csr import VerifiedCsr
 
 SENDER = "who asks"
 LINT = "the would-be certificate, linted"
-NOT_LINTED = "not reached, as the request is refused before"
 
 
 class Outcome(StrEnum):

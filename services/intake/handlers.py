@@ -249,7 +249,7 @@ class ListPublicationsHandler:
     async def __call__(self, message: Received[commands.ListPublications]) -> Outcome:
         """Handle the question."""
         ask = message.data
-        groups = rules.audited_groups(message.sender, self.in_force.policy)
+        groups = tuple(self.in_force.policy.groups_of(message.sender, Permission.AUDIT))
         if not groups:
             raise RefusedError(finding("identity.not-permitted", "you may not audit any group"))
         found = await self.requests.of_groups(groups, after=ask.after, limit=ask.limit + 1)

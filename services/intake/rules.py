@@ -17,7 +17,7 @@ from shared.messaging.messages import Outgoing
 from shared.policy.policy import Policy
 from shared.screening import Screened
 from shared.vocabulary.findings import Finding, finding, refuses
-from shared.vocabulary.names import ApprovalGroupName, Digest, IdentityName
+from shared.vocabulary.names import Digest, IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
 
@@ -144,14 +144,6 @@ def status_of(record: RequestRecord) -> StatusResult:
         serial_number=record.serial_number,
         not_after=record.not_after,
     )
-
-
-def audited_groups(identity: IdentityName, policy: Policy) -> tuple[ApprovalGroupName, ...]:
-    """The approval groups that this identity audits, in alphabetical order."""
-    known = policy.identity(identity)
-    if known is None:
-        return ()
-    return tuple(sorted(group for group in known.permissions if known.may(Permission.AUDIT, group)))
 
 
 def publications_of(records: Sequence[RequestRecord]) -> tuple[Publication, ...]:

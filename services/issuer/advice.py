@@ -8,7 +8,7 @@ from shared.contracts.replies import OrderResult, OrderSummary
 from shared.errors import RefusedError
 from shared.policy.policy import Policy
 from shared.vocabulary.findings import finding
-from shared.vocabulary.names import ApprovalGroupName, IdentityName
+from shared.vocabulary.names import IdentityName
 from shared.vocabulary.orders import OrderState
 from shared.vocabulary.permissions import Permission
 
@@ -26,21 +26,13 @@ _WHAT_TO_DO = {
 }
 
 
-def groups_of(sender: IdentityName, policy: Policy) -> list[ApprovalGroupName]:
-    """The groups whose orders this identity may see."""
-    known = policy.identity(sender)
-    if known is None:
-        return []
-    return [group for group in sorted(policy.file.approval_groups) if known.may(Permission.AUDIT, group)]
-
-
 def visible(order: Order | None, sender: IdentityName, policy: Policy) -> Order:
     """The entry, if this identity may audit its group.
 
     Raises:
         RefusedError: `request.unknown`, also where there is one that it may not see.
     """
-    if order is None or order.approval_group not in groups_of(sender, policy):
+    if order is None or order.approval_group not in policy.groups_of(sender, Permission.AUDIT):
         raise RefusedError(finding("request.unknown", "there is no order for such a request that you may see"))
     return order
 

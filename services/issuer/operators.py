@@ -17,6 +17,7 @@ from shared.messaging.messages import Outcome, Received, reply_ok
 from shared.messaging.schedule import milliseconds
 from shared.vocabulary.findings import finding
 from shared.vocabulary.orders import OrderState
+from shared.vocabulary.permissions import Permission
 
 log = structlog.get_logger()
 
@@ -32,7 +33,7 @@ class ListOrdersHandler:
     async def __call__(self, message: Received[commands.ListOrders]) -> Outcome:
         """Handle the question."""
         ask = message.data
-        groups = advice.groups_of(message.sender, self.in_force.policy)
+        groups = self.in_force.policy.groups_of(message.sender, Permission.AUDIT)
         if ask.approval_group is not None:
             groups = [group for group in groups if group == ask.approval_group]
         if not groups:

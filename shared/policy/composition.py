@@ -60,7 +60,7 @@ def compose(csr: VerifiedCsr, entered: EnteredValues, resolved: ResolvedPolicy) 
         findings=(
             *_check_subject(csr.subject, entered.subject, resolved.dn, values),
             *_check_names(csr, entered, profile),
-            *_check_extensions(csr.requested_extensions, entered.extensions, profile),
+            *_check_extensions(csr.requested_extensions, entered.extensions, profile, extensions),
         ),
         origins=(*origins, ("subjectAltName", _origin_of_names(names, csr, entered, profile)), *more_origins),
     )
@@ -220,10 +220,13 @@ def _extension_values(
 
 
 def _check_extensions(
-    csr: tuple[CertificateExtension, ...], entered: tuple[CertificateExtension, ...], profile: ExtensionProfile
+    csr: tuple[CertificateExtension, ...],
+    entered: tuple[CertificateExtension, ...],
+    profile: ExtensionProfile,
+    extensions: tuple[CertificateExtension, ...],
 ) -> Iterator[Finding]:
     rules = {rule.type: rule for rule in profile.others}
-    final = {each.type: each for each in _extensions(csr, entered, profile)[0]}
+    final = {each.type: each for each in extensions}
     kinds = [each.type for each in entered]
     for kind in sorted({kind for kind in kinds if kinds.count(kind) > 1}):
         yield finding("extension.repeated", "an extension may be entered once only", value=kind)

@@ -75,6 +75,14 @@ class Policy:
         identity = self.identity(name)
         return identity.person if identity else None
 
+    def groups_of(self, name: str, *permissions: Permission) -> list[ApprovalGroupName]:
+        """The approval groups for which this identity holds at least one of these permissions, sorted."""
+        known = self.identity(name)
+        if known is None:
+            return []
+        groups = sorted(self.file.approval_groups)
+        return [group for group in groups if any(known.may(permission, group) for permission in permissions)]
+
     def deciders(self, group: str) -> frozenset[IdentityName]:
         """The identities that may decide for this approval group today."""
         return frozenset(
