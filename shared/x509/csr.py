@@ -1,6 +1,7 @@
 """Certificate signing requests (PKCS#10, RFC 2986): parsed and verified in one step, at the edge."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -48,7 +49,7 @@ class VerifiedCsr:
     signature_hash: str | None
     requested_extensions: tuple[CertificateExtension, ...]
 
-    @property
+    @cached_property
     def spki(self) -> bytes:
         """The SubjectPublicKeyInfo, DER."""
         return (

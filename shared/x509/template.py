@@ -137,9 +137,10 @@ def _authority_key_identifier(authority: x509.Certificate) -> x509.AuthorityKeyI
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key)
 
 
-def _addresses() -> list[x509.ExtensionType]:
+@cache
+def _addresses() -> tuple[x509.ExtensionType, ...]:
     crl = x509.DistributionPoint([x509.UniformResourceIdentifier(_CRL)], None, None, None)
-    return [
+    return (
         x509.CRLDistributionPoints([crl]),
         x509.AuthorityInformationAccess(
             [
@@ -150,7 +151,7 @@ def _addresses() -> list[x509.ExtensionType]:
                 )
             ]
         ),
-    ]
+    )
 
 
 def _policies() -> x509.CertificatePolicies:
