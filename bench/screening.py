@@ -93,9 +93,11 @@ async def _try(content: RequestContent, linter: LintWorker) -> Round:
 
 def _spent(linter: LintWorker) -> float:
     """Seconds of processor time that this process and the linter's have had."""
-    running = Path(f"/proc/{linter.process_id}/schedstat")
-    its_own = int(running.read_text().split()[0]) / 1e9 if running.exists() else 0.0
-    return time.process_time() + its_own
+    try:
+        its_own = Path(f"/proc/{linter.process_id}/schedstat").read_text().split()[0]
+    except OSError as error:
+        raise SystemExit(f"The linter's processor time can't be had: {error}. Linux tells it in /proc.") from None
+    return time.process_time() + int(its_own) / 1e9
 
 
 async def _would_be(content: RequestContent) -> tuple[bytes, LintKind]:
