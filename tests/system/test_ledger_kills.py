@@ -46,15 +46,18 @@ class Kills:
         await self._kill()
         await reach(people, request_id, State.ISSUED)
 
-    async def in_call(self, endpoint: str, kind: str, people: People) -> None:
-        """Kill it while the CA takes its time for this call."""
+    async def in_call(self, endpoint: str, kind: str, people: People, *, at_start: bool = False) -> None:
+        """Kill it while the CA takes its time for this call; `at_start` if a start makes one too, and an order then."""
         request_id = await submitted(people)
+        times = 2 if at_start else 1
         before = self.sandbox.calls()["total"]
-        self.sandbox.set_knobs(faults=[{"endpoint": endpoint, "kind": kind, "seconds": 30}])
+        self.sandbox.set_knobs(faults=[{"endpoint": endpoint, "kind": kind, "seconds": 30, "times": times}])
+        if at_start:
+            await self._kill()
         await approve(people, request_id)
 
         async def is_called() -> bool:
-            return any(call["fault"] == kind for call in self.sandbox.calls(before)["calls"])
+            return [call["fault"] for call in self.sandbox.calls(before)["calls"]].count(kind) == times
 
         await eventually(is_called, "the CA was not called")
         if kind == "slow":  # the order is there before its answer is held back
@@ -96,7 +99,7 @@ async def test_a_kill_at_each_single_step_leaves_one_order_and_one_certificate(k
             for nth in (INTENT, CERTIFICATE, PUBLISHED):
                 await kills.at(kills.database, at_write("update", "orders", nth=nth, after=after), people)
             await kills.at(kills.broker, at_publish("ra.events", after=after), people)
-        await kills.in_call("product.info", "hang", people)
+        await kills.in_call("product.info", "hang", people, at_start=True)
         await kills.in_call("order.place", "hang", people)
         await kills.in_call("order.place", "slow", people)
 
