@@ -1,10 +1,8 @@
-"""What people are shown of requests and cases."""
+"""What people are shown of requests, orders and signing certificates; `case_view` shows the cases."""
 
 from services.desk.explaining import Explanation
-from services.desk.render import Rows, Screen, finding_line, listed, moment, paragraph, safe
-from shared.client.case import EarlierDecision, ShownCase
+from services.desk.render import Rows, Screen, finding_line, listed, moment, safe
 from shared.contracts.replies import (
-    CaseResult,
     OrderResult,
     OrderSummary,
     PendingCase,
@@ -12,8 +10,6 @@ from shared.contracts.replies import (
     SigningCertificateStanding,
     StatusResult,
 )
-from shared.x509.keys import key_type
-from shared.x509.names import SubjectAltNames
 
 REQUEST_COLUMNS = ("request", "state", "group", "name", "subject", "requesters", "changed")
 ORDER_COLUMNS = ("request", "state", "order", "group", "accepted", "why")
@@ -83,6 +79,11 @@ def show_order(screen: Screen, shown: OrderResult) -> None:
 
 def show_status(screen: Screen, status: StatusResult) -> None:
     """Where a request stands and how it came there."""
+    screen.sheet(f"Request {status.request.request_id}", status_rows(status))
+
+
+def status_rows(status: StatusResult) -> Rows:
+    """Where a request stands and how it came there."""
     request = status.request
     rows = [
         ("State", str(request.state)),
@@ -98,84 +99,7 @@ def show_status(screen: Screen, status: StatusResult) -> None:
         rows.append(("Valid until", moment(status.not_after)))
     rows.append(("Findings", listed(finding_line(found) for found in status.findings)))
     history = (f"{moment(entry.at)}  {entry.state}  {entry.by}: {entry.message}" for entry in status.history)
-    rows.append(("History", listed(history)))
-    screen.sheet(f"Request {request.request_id}", rows)
-
-
-def show_case(screen: Screen, case: CaseResult, shown: ShownCase) -> None:
-    """Exactly what a decision on this case is signed for, and what else an approver should know."""
-    screen.sheet(f"Request {shown.revision.request_id}", [*_content(shown), *_policy(shown), *_standing(case, shown)])
-
-
-def _content(shown: ShownCase) -> Rows:
-    revision = shown.revision
-    resolved = revision.policy
-    longest = f"the longest allowed, {resolved.max_validity_days} days from the day of issue"
-    return [
-        ("Name", safe(revision.name)),
-        ("Requesters", listed(revision.requesters)),
-        ("Subject", listed(revision.subject.attributes, nothing="empty")),
-        ("Names", _names(revision.names)),
-        ("Key", f"{key_type(shown.csr.key)}, SPKI {revision.public_key}"),
-        ("Valid until", str(revision.expires_on) if revision.expires_on else longest),
-        ("Notes", paragraph(revision.notes) or "none"),
-        ("Mail to", listed(revision.emails)),
-        ("Findings", listed(finding_line(found) for found in revision.findings)),
-    ]
-
-
-def _names(names: SubjectAltNames) -> str:
-    return listed(f"{kind} {value}" for kind, values in names for value in values)
-
-
-def _policy(shown: ShownCase) -> Rows:
-    resolved = shown.revision.policy
-    return [
-        ("Signing certificate", resolved.signing_certificate),
-        ("Product", safe(f"{resolved.product} ({resolved.trust}, {resolved.signature_hash})")),
-        ("CA certificate", safe(f"{resolved.ca_cert_id}, organisation {resolved.organization_id}")),
-        ("Issuing CA", resolved.intermediate),
-        ("Extension profile", resolved.extension_profile),
-        ("Extensions", listed(shown.revision.extensions)),
-        ("DN profile", resolved.dn_profile),
-        ("Approval group", resolved.approval_group),
-    ]
-
-
-def _standing(case: CaseResult, shown: ShownCase) -> Rows:
-    signed = (
-        "NOT VERIFIED: the profile names no anchor"
-        if shown.signed_at is None
-        else f"verified, of {moment(shown.signed_at)}"
-    )
-    earlier = [_decision(decision) for decision in shown.decisions]
-    if shown.doubtful:
-        earlier.append(f"{shown.doubtful} more whose signatures do NOT hold")
-    rows = [
-        ("State", str(case.state)),
-        ("Quorum", str(max(case.quorum, shown.revision.policy.quorum))),
-        ("Decisions", listed(earlier)),
-    ]
-    if case.returned_because:
-        rows.append(("Returned because", listed(finding_line(found) for found in case.returned_because)))
-    if case.blocked_because:
-        rows.append(("Can't be approved", listed(finding_line(found) for found in case.blocked_because)))
-    if case.held_because:
-        rows.append(("Waits, and goes on by itself", listed(finding_line(found) for found in case.held_because)))
-    return [
-        *rows,
-        ("Submission", shown.revision.submission),
-        ("Intake's signature" if shown.revision.number == 1 else "Approval's signature", signed),
-        ("Revision", f"{shown.revision.number}, {shown.digest}"),
-    ]
-
-
-def _decision(earlier: EarlierDecision) -> str:
-    said = earlier.decision
-    when = "signature not verified" if earlier.signed_at is None else moment(earlier.signed_at)
-    stale = "" if earlier.applies else ", of ANOTHER revision"
-    note = f": {said.note}" if said.note else ""
-    return f"{said.decision} by {said.approver} ({when}{stale}){note}"
+    return [*rows, ("History", listed(history))]
 
 
 def show_signing_certificate(screen: Screen, standing: SigningCertificateStanding) -> None:

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from services.desk.case_view import show_case
 from services.desk.exits import DeskError, Exit, Failure, ending, usage
 from services.desk.frame import Desk, RequestArgument, RequestArguments, command, request_id
 from services.desk.render import Screen
-from services.desk.views import PENDING_COLUMNS, pending_row, show_case
+from services.desk.views import PENDING_COLUMNS, pending_row
 from shared.client.case import ShownCase
 from shared.client.client import RaClient
 from shared.client.errors import CommandRefusedError
