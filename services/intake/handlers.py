@@ -325,6 +325,9 @@ class LifecycleHandler:
         now, anchor = self.clock.now(), self.in_force.anchor
         is_past = message.policy_serial < self.in_force.policy.serial
         match message.data:
+            case events.RequestEdited() as event:
+                _, edited = verify_revision(event.evidence, anchor, now=now)
+                proven = edited.revision.request_id
             case events.RequestApproved() as event:
                 verdict = self._verdict(event, is_past=is_past)
                 if verdict.sequence != message.order:
@@ -373,13 +376,15 @@ class LifecycleHandler:
     def _notices(
         self, message: Received[events.LifecycleEvent], before: RequestRecord, after: RequestRecord
     ) -> tuple[Outgoing, ...]:
-        if after.state is before.state or after.state not in rules.NOTICED_STATES:
+        edited = isinstance(message.data, events.RequestEdited)
+        if not edited and (after.state is before.state or after.state not in rules.NOTICED_STATES):
             return ()
         notice = events.RequestNotice(
             request_id=after.id,
             state=after.state,
             message=story.describe(message.data),
             findings=getattr(message.data, "findings", ()),
+            differences=getattr(message.data, "differences", ()),
         )
         now = self.clock.now()
         return tuple(notify(notice, origin=message.id, receiver=requester, at=now) for requester in after.requesters)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from shared.contracts.events import Evidence
+from shared.contracts.events import Differences, Evidence
 from shared.contracts.replies import RequestSummary
 from shared.messaging.aggregate import Aggregate
 from shared.vocabulary.findings import Finding
@@ -32,6 +32,8 @@ class Happening(Model):
     gives_back: bool = False
     order_id: OrderId | None = None
     """The CA's number of an order that was announced."""
+    differences: Differences = ()
+    """What an edit has changed."""
 
 
 class KnownKey(Aggregate):

@@ -27,6 +27,7 @@ def apply_event(
         verdict=_verdict(event),
         gives_back=isinstance(event, events.RequestReturned),
         order_id=OrderId(event.order_id) if isinstance(event, events.RequestOrdered) else None,
+        differences=getattr(event, "differences", ()),
     )
     happenings = _in_order(record.happenings, happening)
     told = list(_told(happenings))
@@ -46,7 +47,13 @@ def apply_event(
 def history_of(record: RequestRecord) -> tuple[HistoryEntry, ...]:
     """What happened, for those who ask."""
     return tuple(
-        HistoryEntry(at=happening.at, state=state, by=happening.by, message=happening.message)
+        HistoryEntry(
+            at=happening.at,
+            state=state,
+            by=happening.by,
+            message=happening.message,
+            differences=happening.differences,
+        )
         for happening, state in _told(record.happenings)
     )
 
@@ -112,6 +119,7 @@ def _evidence(
 
 
 _SENTENCES: dict[type[events.LifecycleEvent], str] = {
+    events.RequestEdited: "edited by {by}; the approvers decide on what it is now",
     events.RequestApproved: "approved by the quorum; it will be ordered from the CA",
     events.RequestDenied: "denied by an approver",
     events.RequestWithdrawn: "withdrawn by {by}",

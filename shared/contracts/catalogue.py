@@ -103,6 +103,7 @@ COMMANDS: tuple[CommandContract, ...] = (
 
 EVENTS: tuple[EventContract, ...] = (
     EventContract("ra.request.accepted.v1", events.RequestAccepted, Duty.INTAKE, "request.accepted"),
+    EventContract("ra.request.edited.v1", events.RequestEdited, Duty.APPROVAL, "request.edited"),
     EventContract("ra.request.approved.v1", events.RequestApproved, Duty.APPROVAL, "request.approved"),
     EventContract("ra.request.denied.v1", events.RequestDenied, Duty.APPROVAL, "request.denied"),
     EventContract("ra.request.withdrawn.v1", events.RequestWithdrawn, Duty.APPROVAL, "request.withdrawn"),

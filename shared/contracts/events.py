@@ -13,9 +13,16 @@ from shared.contracts.statement import (
     RevisionStatement,
     SubmissionStatement,
 )
+from shared.vocabulary.differences import MOST_DIFFERENCES, Difference
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Model
-from shared.vocabulary.names import ApprovalGroupField, DigestField, RequestIdField, SigningCertificateField
+from shared.vocabulary.names import (
+    ApprovalGroupField,
+    DigestField,
+    IdentityField,
+    RequestIdField,
+    SigningCertificateField,
+)
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
 
@@ -24,6 +31,9 @@ MOST_CHAIN_BYTES = 640 * 1024
 """Of a submission and its revisions: beside them the decisions of the largest quorum fit into one message."""
 _SIGNED_AROUND_BYTES = 512
 """Of header and signature of a revision, at most."""
+
+
+Differences = Annotated[tuple[Difference, ...], Field(max_length=MOST_DIFFERENCES)]
 
 
 class LifecycleEvent(Model):
@@ -58,6 +68,17 @@ class RequestAccepted(LifecycleEvent):
 
     state = State.PENDING
     evidence: Evidence
+
+
+class RequestEdited(LifecycleEvent):
+    """Approval: an approver edited it; the approvers decide on what it is now, whatever they decided before."""
+
+    state = State.PENDING
+    by: IdentityField
+    differences: Differences
+    """To the revision before, field by field; empty texts where there was, or is, nothing."""
+    evidence: Evidence
+    """Up to the new revision, which comes with the editor's signature."""
 
 
 class RequestApproved(LifecycleEvent):
@@ -154,9 +175,11 @@ class ProductFactsTaken(Model):
 
 
 class RequestNotice(Model):
-    """Intake to the requester: the request has a new state."""
+    """Intake to the requester: the request has a new state, or another content."""
 
     request_id: RequestIdField
     state: State
     message: str
     findings: tuple[Finding, ...] = ()
+    differences: Differences = ()
+    """What an edit has changed."""

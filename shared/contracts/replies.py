@@ -6,6 +6,7 @@ from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field, SerializeAsAny, StringConstraints
 
+from shared.contracts.events import Differences
 from shared.contracts.statement import CompactJws, DecisionStatement, RevisionStatement
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.fit import Fit
@@ -136,6 +137,8 @@ class HistoryEntry(Result):
     state: State
     by: str
     message: str
+    differences: Differences = ()
+    """What an edit has changed."""
 
 
 class StatusResult(Result):

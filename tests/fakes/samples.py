@@ -18,6 +18,7 @@ from shared.evidence.steps import DecisionKind
 from shared.identifiers import following_id
 from shared.messaging.aggregate import Aggregate
 from shared.messaging.messages import Outcome, Outgoing
+from shared.vocabulary.differences import difference
 from shared.vocabulary.findings import Finding, Severity, finding
 from shared.vocabulary.fit import Fit
 from shared.vocabulary.formats import DownloadFormat
@@ -50,6 +51,7 @@ DIGEST = digest_of(b"something")
 BYTES = bytes(range(256))
 WARNING: Finding = finding("name.odd", STRANGE, value=STRANGE, severity=Severity.WARNING)
 MESSAGE = following_id("sample", "message")
+DIFFERENCE = difference("notes", STRANGE, "")
 OUTGOING = Outgoing(exchange="ra.events", key="issuer.x.y.web", id=MESSAGE, type="ra.x.v1", body=STRANGE)
 SUMMARY = RequestSummary(
     request_id=REQUEST,
@@ -62,7 +64,7 @@ SUMMARY = RequestSummary(
     changed_at=MOMENT,
 )
 HISTORY = (
-    HistoryEntry(at=ANCIENT, state=State.PENDING, by="intake", message="accepted"),
+    HistoryEntry(at=ANCIENT, state=State.PENDING, by="intake", message="accepted", differences=(DIFFERENCE,)),
     HistoryEntry(at=MOMENT, state=State.ISSUED, by="issuer", message=STRANGE),
 )
 ORDER = replies.OrderSummary(
@@ -130,6 +132,7 @@ def sample_events() -> dict[type[events.LifecycleEvent], events.LifecycleEvent]:
     denial = world.decision(DIGEST, REQUEST, by="alice", kind=DecisionKind.DENY)
     kinds: dict[type[events.LifecycleEvent], dict[str, object]] = {
         events.RequestAccepted: {"evidence": whole},
+        events.RequestEdited: {"by": "ben", "differences": (DIFFERENCE,), "evidence": whole},
         events.RequestApproved: {"evidence": whole},
         events.RequestDenied: {"evidence": whole},
         events.RequestWithdrawn: {"by": "shop"},
@@ -297,6 +300,7 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
                     verdict=DIGEST,
                     gives_back=True,
                     order_id=OrderId(2**40),
+                    differences=(DIFFERENCE,),
                 ),
             ),
             "decided": 2,

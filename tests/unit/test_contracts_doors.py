@@ -41,6 +41,7 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
         "ra.request.list.v1": None,
         "ra.publication.list.v1": None,
         "ra.evidence.export.v1": None,
+        "ra.request.edited.v1": Duty.APPROVAL,
         "ra.request.approved.v1": Duty.APPROVAL,
         "ra.request.denied.v1": Duty.APPROVAL,
         "ra.request.withdrawn.v1": Duty.APPROVAL,
