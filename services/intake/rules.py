@@ -22,7 +22,15 @@ from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
 
 NOTICED_STATES = frozenset(
-    {State.DENIED, State.WITHDRAWN, State.ISSUED, State.FAILED, State.QUARANTINED, State.REVOKED}
+    {
+        State.DENIED,
+        State.WITHDRAWN,
+        State.EXPIRED,
+        State.ISSUED,
+        State.FAILED,
+        State.QUARANTINED,
+        State.REVOKED,
+    }
 )
 """Changes that the requesters are told of without asking."""
 PAGE_BYTES = 512 * 1024

@@ -21,7 +21,7 @@ def apply_event(
         sequence=sequence,
         at=now,
         by=by,
-        state=None if isinstance(event, events.RevocationFailed) else event.state,
+        state=None if isinstance(event, _LEAVES_STATE) else event.state,
         message=describe(event),
         findings=getattr(event, "findings", ()),
         verdict=_verdict(event),
@@ -32,11 +32,12 @@ def apply_event(
     happenings = _in_order(record.happenings, happening)
     told = list(_told(happenings))
     latest, state = told[-1]
+    why = [known.findings for known, _ in told if known.state is not None or known.findings][-1]
     update: dict[str, object] = {
         "happenings": happenings,
         "state": state,
         "sequence": latest.sequence,
-        "findings": (*_warnings(happenings[0]), *latest.findings),
+        "findings": (*_warnings(happenings[0]), *why),
         **_evidence(record, event, sequence, told),
     }
     if isinstance(event, events.CertificateIssued | events.CertificateQuarantined):
@@ -118,11 +119,16 @@ def _evidence(
     return {"evidence": evidence, "decided": decided}
 
 
+_LEAVES_STATE = (events.RequestReminded, events.RevocationFailed)
+"""After these, a request stands where it stood."""
+
 _SENTENCES: dict[type[events.LifecycleEvent], str] = {
     events.RequestEdited: "edited by {by}; the approvers decide on what it is now",
     events.RequestApproved: "approved by the quorum; it will be ordered from the CA",
     events.RequestDenied: "denied by an approver",
     events.RequestWithdrawn: "withdrawn by {by}",
+    events.RequestExpired: "expired: {approvals} of {quorum} approvals when the time to decide was over",
+    events.RequestReminded: "its approvers were reminded: {approvals} of {quorum} approvals so far",
     events.RequestReturned: "the approval did not hold and the approvers must decide again",
     events.RequestOrdered: "ordered from the CA as order {order_id}: {message}",
     events.CertificateIssued: "issued with serial number {serial_number}",

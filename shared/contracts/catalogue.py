@@ -107,6 +107,8 @@ EVENTS: tuple[EventContract, ...] = (
     EventContract("ra.request.approved.v1", events.RequestApproved, Duty.APPROVAL, "request.approved"),
     EventContract("ra.request.denied.v1", events.RequestDenied, Duty.APPROVAL, "request.denied"),
     EventContract("ra.request.withdrawn.v1", events.RequestWithdrawn, Duty.APPROVAL, "request.withdrawn"),
+    EventContract("ra.request.expired.v1", events.RequestExpired, Duty.APPROVAL, "request.expired"),
+    EventContract("ra.request.reminded.v1", events.RequestReminded, Duty.APPROVAL, "request.reminded"),
     EventContract("ra.request.returned.v1", events.RequestReturned, Duty.ISSUER, "request.returned"),
     EventContract("ra.request.ordered.v1", events.RequestOrdered, Duty.ISSUER, "request.ordered"),
     EventContract("ra.request.failed.v1", events.RequestFailed, Duty.ISSUER, "request.failed"),

@@ -29,6 +29,8 @@ from shared.vocabulary.states import State
 MOST_REVISIONS = 50
 MOST_CHAIN_BYTES = 640 * 1024
 """Of a submission and its revisions: beside them the decisions of the largest quorum fit into one message."""
+MOST_AWAITED = 1_000
+"""How many of those whose decision is awaited a reminder names."""
 _SIGNED_AROUND_BYTES = 512
 """Of header and signature of a revision, at most."""
 
@@ -100,6 +102,28 @@ class RequestWithdrawn(LifecycleEvent):
 
     state = State.WITHDRAWN
     by: str
+
+
+class RequestExpired(LifecycleEvent):
+    """Approval: the time to decide is over, and no quorum was reached."""
+
+    state = State.EXPIRED
+    approvals: int
+    """How many people had approved it."""
+    quorum: int
+
+
+class RequestReminded(LifecycleEvent):
+    """Approval: it is still to be decided, and its approvers are to be reminded. Its state is as it was."""
+
+    state = State.PENDING
+    awaits: Annotated[tuple[IdentityField, ...], Field(max_length=MOST_AWAITED)]
+    """The identities that may decide and whose owners have not, in alphabetical order."""
+    approvals: int
+    """How many people have approved it."""
+    quorum: int
+    until: datetime
+    """When it expires."""
 
 
 class RequestReturned(LifecycleEvent):

@@ -15,7 +15,7 @@ from shared.vocabulary.reasons import RevocationReason
 from shared.x509.certificate import parse_certificate
 from tests import world
 from tests.fakes.duties import event
-from tests.world import NOW, Approved, decision, shared_ca, signing_key, verdict
+from tests.world import DAY, NOW, Approved, decision, shared_ca, signing_key, verdict
 
 WEB = ApprovalGroupName("web")
 REASON = (finding("ca.refused", "the CA said: no"),)
@@ -51,6 +51,13 @@ class Life:
 
     def withdrawn(self) -> "Life":
         return self._tell(events.RequestWithdrawn(**self._about, by="shop"))
+
+    def reminded(self) -> "Life":
+        awaited = {"awaits": ("alice", "ben"), "approvals": 0, "quorum": 2, "until": NOW + DAY}
+        return self._tell(events.RequestReminded(**self._about, **awaited))
+
+    def expired(self) -> "Life":
+        return self._tell(events.RequestExpired(**self._about, approvals=1, quorum=2))
 
     def returned(self) -> "Life":
         digest = digest_of(payload_of(self._verdict or ""))

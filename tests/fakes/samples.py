@@ -136,6 +136,8 @@ def sample_events() -> dict[type[events.LifecycleEvent], events.LifecycleEvent]:
         events.RequestApproved: {"evidence": whole},
         events.RequestDenied: {"evidence": whole},
         events.RequestWithdrawn: {"by": "shop"},
+        events.RequestExpired: {"approvals": 1, "quorum": 2},
+        events.RequestReminded: {"awaits": ("alice", "ben"), "approvals": 1, "quorum": 2, "until": MOMENT},
         events.RequestReturned: {"verdict": DIGEST, "findings": (WARNING,), "denial": denial},
         events.RequestOrdered: {"order_id": 7, "message": "soon"},
         events.RequestFailed: {"findings": (WARNING,)},

@@ -45,6 +45,8 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
         "ra.request.approved.v1": Duty.APPROVAL,
         "ra.request.denied.v1": Duty.APPROVAL,
         "ra.request.withdrawn.v1": Duty.APPROVAL,
+        "ra.request.expired.v1": Duty.APPROVAL,
+        "ra.request.reminded.v1": Duty.APPROVAL,
         "ra.request.returned.v1": Duty.ISSUER,
         "ra.request.ordered.v1": Duty.ISSUER,
         "ra.request.failed.v1": Duty.ISSUER,

@@ -39,6 +39,9 @@ LIVES: dict[str, tuple[Callable[[], Life], State]] = {
     ),
     "denied": (lambda: begin().denied(), State.DENIED),
     "withdrawn": (lambda: begin().withdrawn(), State.WITHDRAWN),
+    "expired": (lambda: begin().reminded().reminded().expired(), State.EXPIRED),
+    "approved after a reminder": (lambda: begin().reminded().approved().issued(), State.ISSUED),
+    "returned after a reminder": (lambda: begin().reminded().approved().returned().reminded(), State.PENDING),
     "failed": (lambda: begin().approved().failed(), State.FAILED),
     "returned": (lambda: begin().approved().returned(), State.PENDING),
     "returned twice": (lambda: begin().approved().returned().approved().returned(), State.PENDING),
@@ -134,6 +137,20 @@ async def test_requesters_are_told_what_matters_and_each_of_it_once() -> None:
     ]
     again = [message for told in life.told for message in await duty.handle(told)]
     assert again == published
+
+
+async def test_requesters_are_told_that_time_is_over_and_not_of_reminders() -> None:
+    life = begin().reminded().expired()
+    duty = Intake()
+    await duty.send(commands.SubmitRequest(submission=life.begun.evidence.submission), by="shop")
+    published = [message for told in life.told for message in await duty.handle(told)]
+    assert [(message.key, data_of(message)["state"]) for message in published] == [("shop.intake.notice", "expired")]
+
+
+async def test_a_reminder_does_not_hide_why_an_approval_was_returned() -> None:
+    life = begin().approved().returned().reminded()
+    record = await lived(life, life.told)
+    assert record.findings == REASON
 
 
 async def test_both_requesters_are_told() -> None:
