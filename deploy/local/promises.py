@@ -246,6 +246,7 @@ def _end(process: subprocess.Popen[str]) -> str:
 def main() -> int:
     """The exit status: 0 when every promise was shown, else 1."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it, theirs too
     try:
         promises = read_promises(PAGE.read_text())
         check_commands(promises, ROOT)
