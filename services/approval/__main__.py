@@ -6,6 +6,7 @@ from datetime import timedelta
 from services.approval.adapters.cases import MongoCases, MongoFacts
 from services.approval.compatibility import Compatibility
 from services.approval.config import ApprovalSettings
+from services.approval.due import DueCases
 from services.approval.handlers import (
     DecisionHandler,
     ListPendingHandler,
@@ -17,19 +18,20 @@ from services.approval.handlers import (
     WithdrawRequestHandler,
 )
 from services.approval.holding import HeldCases
+from services.approval.rounds import Rounds
 from services.approval.verdicts import Verdicts
 from shared.attestations import AttestationsBeside
 from shared.contracts import commands, events
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
 from shared.messaging.schedule import Schedule
-from shared.observability.metrics import FactsMetrics
+from shared.observability.metrics import CaseMetrics, FactsMetrics
 from shared.rabbit.link import Subscription
 from shared.rabbit.topology import commands_queue, events_queue
 from shared.vocabulary.duties import Duty
 from shared.worker import Work, Worker, main
 
-HELD_CASES_IN_HAND = 4
+CASES_IN_HAND = 4
 
 
 def wire(worker: Worker[ApprovalSettings], gate: Gate) -> Work:
@@ -44,24 +46,19 @@ def wire(worker: Worker[ApprovalSettings], gate: Gate) -> Work:
         clock,
         good_for=timedelta(seconds=settings.compatibility.facts_good_for_seconds),
     )
-    held = HeldCases(
-        cases,
-        in_force,
-        verdicts,
-        compatibility,
-        worker.link.publish,
-        clock,
-        again=timedelta(seconds=settings.compatibility.held_seconds),
-    )
+    again = timedelta(seconds=settings.compatibility.held_seconds)
+    held = HeldCases(in_force, verdicts, compatibility, clock, again)
+    due = DueCases(cases, in_force, verdicts, held, worker.link.publish, clock)
     schedule = Schedule(
         cases,
-        held.advance,
+        due.advance,
         clock=clock,
         gate=gate,
-        concurrency=HELD_CASES_IN_HAND,
+        concurrency=CASES_IN_HAND,
         on_done=worker.messages.work_done,
         on_failure=worker.messages.work_failed,
     )
+    rounds = Rounds(cases, in_force, CaseMetrics(worker.registry), clock, gate, worker.messages.work_failed)
     decision = DecisionHandler(cases, in_force, verdicts, compatibility, held, clock)
     ages = FactsMetrics(worker.registry)
     return Work(
@@ -80,7 +77,7 @@ def wire(worker: Worker[ApprovalSettings], gate: Gate) -> Work:
             Subscription(events_queue(Duty.APPROVAL), prefetch),
             Subscription(commands_queue(Duty.APPROVAL), prefetch),
         ],
-        background=[schedule.run],
+        background=[schedule.run, rounds.run],
         finish=[schedule.finish],
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.approval import rules
+from services.approval import deadlines, rules
 from services.approval.compatibility import Compatibility
 from services.approval.holding import HeldCases
 from services.approval.model import Case, KnownFacts
@@ -47,7 +47,7 @@ class RequestAcceptedHandler:
             submission=message.data.evidence.submission, revisions=message.data.evidence.revisions
         )
         case = rules.new_case(evidence, verified, sequence=message.order, policy_serial=message.policy_serial, now=now)
-        await self.cases.insert(case)
+        await self.cases.insert(deadlines.timed(case, self.in_force.policy))
         return NOTHING
 
 
@@ -252,6 +252,7 @@ class RequestReturnedHandler:
         if changed is None:
             return NOTHING
         changed, _ = self.verdicts.up_to_date(changed)
+        changed = deadlines.timed(changed, self.in_force.policy)
         follows: tuple[Outgoing, ...] = ()
         if changed.state is State.DENIED:
             event = events.RequestDenied(

@@ -42,11 +42,21 @@ class Case(Aggregate):
     held_because: tuple[Finding, ...] = ()
     """Why it waits though the quorum is reached."""
     unpublished: tuple[Outgoing, ...] = ()
-    """What follows from going on with a held case and is not yet known to be published."""
+    """What follows from the latest look at it and is not yet known to be published."""
     due: int | None = None
-    """When a held case is looked at next, POSIX milliseconds; none while there is nothing to do."""
+    """When it is looked at next, POSIX milliseconds; none while there is nothing to do."""
+    timed_by: int = 0
+    """Serial of the policy by which that was set."""
+    reminded_at: datetime | None = None
     accepted_at: datetime
+    returned_at: datetime | None = None
+    """When the issuer gave its latest approval back."""
     changed_at: datetime
+
+    @property
+    def waits_since(self) -> datetime:
+        """From when on its approvers have their time: once an approval was given back, they have it anew."""
+        return self.returned_at or self.accepted_at
 
     def summary(self) -> RequestSummary:
         """This case's request in one line."""

@@ -1,6 +1,7 @@
 """What approval needs from the outside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from services.approval.model import Case, KnownFacts
@@ -22,7 +23,15 @@ class CaseStore(Store[Case], Protocol):
         ...
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Case]:
-        """Up to `limit` held cases whose `due` is not later than `now_ms`, the longest due first.
+        """Up to `limit` cases whose `due` is not later than `now_ms`: of each group in turn the longest due.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...
+
+    async def oldest(self) -> Mapping[ApprovalGroupName, datetime]:
+        """Of each group with undecided cases: when the oldest of them was accepted.
 
         Raises:
             UnavailableError: the database is away.

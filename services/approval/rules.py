@@ -130,7 +130,7 @@ def renewed(case: Case, revision: Revision, token: str, *, policy_serial: int, n
             "policy_serial": policy_serial,
             "deciders": (),
             "changed_at": now,
-            **_NOT_HELD,
+            "held_because": (),
         }
     )
 
@@ -190,7 +190,7 @@ def decide(
         raise RefusedError.of(findings)
     if kind is DecisionKind.DENY:
         denied = _with_decisions(case, [*earlier, (statement, new)], now=now)
-        return Decided(_close(denied, State.DENIED, now=now), approvals=0, quorum=quorum_of(case, revision, anchor))
+        return Decided(close(denied, State.DENIED, now=now), approvals=0, quorum=quorum_of(case, revision, anchor))
     approvals = [*earlier, (statement, new)]
     return Decided(
         _with_decisions(case, approvals, now=now),
@@ -223,7 +223,7 @@ def approved(case: Case, *, policy_digest: Digest, now: datetime) -> tuple[Case,
         decisions=tuple(digest_of(payload_of(statement.jws)) for statement in case.evidence.decisions),
         policy_digest=policy_digest,
     )
-    return _close(case, State.APPROVED, now=now), verdict
+    return close(case, State.APPROVED, now=now), verdict
 
 
 def held(case: Case, findings: tuple[Finding, ...], *, due: int) -> Case:
@@ -231,12 +231,9 @@ def held(case: Case, findings: tuple[Finding, ...], *, due: int) -> Case:
     return case.model_copy(update={"held_because": findings, "due": due})
 
 
-_NOT_HELD: dict[str, object] = {"held_because": (), "unpublished": (), "due": None}
-
-
 def released(case: Case) -> Case:
     """A case that is held no more."""
-    return case.model_copy(update=_NOT_HELD)
+    return case.model_copy(update={"held_because": ()})
 
 
 def revision_in_force(case: Case) -> Revision:
@@ -309,7 +306,7 @@ def withdraw(case: Case, sender: IdentityName, policy: Policy, *, now: datetime)
         raise RefusedError(
             finding("request.not-pending", f"only a pending request can be withdrawn; this one is {case.state}")
         )
-    return _close(case, State.WITHDRAWN, now=now)
+    return close(case, State.WITHDRAWN, now=now)
 
 
 def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: int, now: datetime) -> Case | None:
@@ -321,7 +318,7 @@ def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: i
         denial = verify_decision(event.denial, anchor, now=now)
         decisions = [*standing(case, revision, anchor, now=now), (event.denial, denial)]
         denied = _with_decisions(case, decisions, now=now)
-        return _close(denied, State.DENIED, now=now).model_copy(
+        return close(denied, State.DENIED, now=now).model_copy(
             update={
                 "sequence": sequence + 1,
                 "evidence": denied.evidence.model_copy(update={"verdict": None}),  # it names other decisions
@@ -338,8 +335,10 @@ def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: i
             "deciders": (),
             "verdict": None,
             "returned_because": event.findings,
+            "returned_at": now,
+            "reminded_at": None,
             "changed_at": now,
-            **_NOT_HELD,
+            "held_because": (),
         }
     )
 
@@ -450,6 +449,8 @@ def _with_decisions(case: Case, decisions: Sequence[tuple[JwsStatement, Verified
     )
 
 
-def _close(case: Case, state: State, *, now: datetime) -> Case:
+def close(case: Case, state: State, *, now: datetime) -> Case:
+    """The case at its end; what is not known to be published yet is still due."""
     closed = {"state": state, "open_for": None, "sequence": case.sequence + 1, "changed_at": now}
-    return case.model_copy(update={**closed, **_NOT_HELD})
+    due = case.due if case.unpublished else None
+    return case.model_copy(update={**closed, "held_because": (), "due": due})

@@ -30,7 +30,11 @@ def _due_in(collection: str) -> tuple[Index, ...]:
 
 INDEXES: Mapping[Duty, tuple[Index, ...]] = {
     Duty.INTAKE: (Index("requests", ("listed_for", "_id")), Index("requests", ("approval_group", "_id"))),
-    Duty.APPROVAL: (Index("cases", ("open_for", "_id")), *_due_in("cases")),
+    Duty.APPROVAL: (
+        Index("cases", ("open_for", "_id")),
+        Index("cases", ("open_for", "accepted_at")),
+        *_due_in("cases"),
+    ),
     Duty.ISSUER: (
         *_due_in("orders"),
         Index("orders", ("order_id",)),

@@ -194,6 +194,24 @@ class EvidenceMetrics:
             self.refused(code)
 
 
+class CaseMetrics:
+    """What waits for its approvers: the same in all copies of approval."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._oldest = Gauge(
+            "ra_requests_oldest_undecided_seconds",
+            "How long ago the oldest undecided request was accepted, by approval group; 0 if there is none.",
+            ["approval_group"],
+            registry=registry,
+        )
+
+    def oldest(self, seconds: Mapping[str, float]) -> None:
+        """So long the oldest of each of these groups waits; of others there is nothing to tell."""
+        self._oldest.clear()
+        for group, age in seconds.items():
+            self._oldest.labels(group).set(age)
+
+
 class FactsMetrics:
     """What approval heard of the CA's products."""
 

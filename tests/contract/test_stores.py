@@ -302,7 +302,16 @@ async def test_a_decided_case_leaves_the_list_and_a_returned_one_is_there_again(
     assert await ids_of(store.open_for([WEB], after=None, limit=5)) == [1]
 
 
-@pytest.mark.parametrize("model", [Order, Certificate], ids=lambda model: model.__name__)
+async def test_the_oldest_undecided_case_of_each_group_is_found_by_when_it_was_accepted(stores: Stores) -> None:
+    store, begun = stores(Case), sample(Case).accepted_at
+    assert await store.oldest() == {}
+    for number, group, hours in ((1, WEB, 3), (2, WEB, 1), (3, MAIL, 2), (4, None, 0), (5, WEB, 2)):
+        accepted_at = begun + timedelta(hours=hours)
+        await store.insert(sample(Case, number, approval_group=group or WEB, open_for=group, accepted_at=accepted_at))
+    assert await store.oldest() == {WEB: begun + timedelta(hours=1), MAIL: begun + timedelta(hours=2)}
+
+
+@pytest.mark.parametrize("model", [Order, Certificate, Case], ids=lambda model: model.__name__)
 async def test_work_is_due_from_its_very_millisecond_on_and_never_without_a_time(
     stores: Stores, model: type[Aggregate]
 ) -> None:

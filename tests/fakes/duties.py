@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from services.approval import handlers as approval
 from services.approval.compatibility import Compatibility
+from services.approval.due import DueCases
 from services.approval.holding import HeldCases
 from services.approval.model import KnownFacts
 from services.approval.verdicts import Verdicts
@@ -279,8 +280,9 @@ class Approval(InProcess):
         cases, in_force, clock = self.cases, self.in_force, self.clock
         verdicts = Verdicts(in_force, self.key, clock)
         compatibility = Compatibility(self.facts, in_force, self.attested.until, clock, GOOD_FOR)
-        self.held = HeldCases(cases, in_force, verdicts, compatibility, self.publisher.publish, clock, HELD)
-        decision = approval.DecisionHandler(cases, in_force, verdicts, compatibility, self.held, clock)
+        held = HeldCases(in_force, verdicts, compatibility, clock, HELD)
+        self.due = DueCases(cases, in_force, verdicts, held, self.publisher.publish, clock)
+        decision = approval.DecisionHandler(cases, in_force, verdicts, compatibility, held, clock)
         ages = FactsMetrics(CollectorRegistry())
         return routes(
             (events.RequestAccepted, approval.RequestAcceptedHandler(cases, in_force, self.evidence, clock)),

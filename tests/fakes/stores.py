@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from services.approval.model import Case, KnownFacts
@@ -118,6 +119,14 @@ class MemoryCases(MemoryStore[Case]):
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Case]:
         self._reach()
         return _due(self.all(), now_ms, limit)
+
+    async def oldest(self) -> Mapping[ApprovalGroupName, datetime]:
+        self._reach()
+        oldest: dict[ApprovalGroupName, datetime] = {}
+        for case in self.all():
+            if case.open_for is not None:
+                oldest[case.open_for] = min(case.accepted_at, oldest.get(case.open_for, case.accepted_at))
+        return oldest
 
 
 class MemoryFacts(MemoryStore[KnownFacts]):

@@ -1,6 +1,6 @@
 """A quorum's approvals wait while nobody can tell whether the CA delivers, and are refused where it does not."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -10,6 +10,7 @@ from shared.errors import UnavailableError
 from shared.evidence.compatibility import sign_facts
 from shared.evidence.verification import verify_approval
 from shared.messaging.messages import Delivery, publish_news
+from shared.messaging.schedule import milliseconds
 from shared.policy.compatibility import ProductFacts
 from shared.vocabulary.fit import Fit
 from shared.vocabulary.names import SigningCertificateName
@@ -32,8 +33,8 @@ def news(told: ProductFacts, *, signer: str = "issuer", name: str = "public-tls"
     return delivery_of(publish_news(message, about=name, origin=token, policy_serial=1, at=NOW), "issuer")
 
 
-async def held_case() -> Opened:
-    case = await open_case()
+async def held_case(policy_text: str | None = None) -> Opened:
+    case = await open_case(policy_text=policy_text)
     case.duty.know()
     await case.approve("alice")
     result = await case.approve("ben")
@@ -42,11 +43,15 @@ async def held_case() -> Opened:
     return case
 
 
+def ms(moment: datetime) -> int:
+    return milliseconds(moment.timestamp())
+
+
 async def look(case: Opened, later: timedelta = HELD) -> None:
     """One look at what is due by then."""
     case.duty.clock.advance(later)
     for due in await case.duty.cases.due(round(case.duty.clock.now().timestamp() * 1000), limit=10):
-        await case.duty.held.advance(due)
+        await case.duty.due.advance(due)
 
 
 @pytest.mark.parametrize("when", ["missing", "stale", "of another combination", "forged", "silent"])
@@ -77,7 +82,7 @@ async def test_a_held_case_goes_on_by_itself_when_the_facts_come() -> None:
     await look(case)
     assert (await case.stored()).state is State.PENDING
     await case.duty.handle(news(facts()))
-    await work_off(case.duty.cases.due, case.duty.held.advance, case.duty.clock)
+    await work_off(case.duty.cases.due, case.duty.due.advance, case.duty.clock)
     (told,) = lifecycle(case.duty.publisher.published)
     assert told.type == "ra.request.approved.v1"
     stored = await case.stored()
@@ -134,11 +139,11 @@ async def test_a_held_case_can_be_denied_and_withdrawn(how: str) -> None:
 
 
 async def test_a_held_case_whose_approvals_lapse_waits_for_people_again() -> None:
-    case = await held_case()
+    case = await held_case(world.policy_text(**{"decide_within_hours = 336": "decide_within_hours = 400"}))
     await look(case, timedelta(hours=337))
     stored = await case.stored()
-    assert (stored.state, stored.held_because, stored.due) == (State.PENDING, (), None)
-    assert stored.evidence.decisions == ()
+    assert (stored.state, stored.held_because, stored.evidence.decisions) == (State.PENDING, (), ())
+    assert stored.due == ms(stored.accepted_at + timedelta(hours=400))
 
 
 async def test_a_held_case_is_renewed_under_a_policy_that_changes_it_and_then_waits_for_people() -> None:
@@ -146,7 +151,7 @@ async def test_a_held_case_is_renewed_under_a_policy_that_changes_it_and_then_wa
     case.duty.adopt(world.newer_policy(("max_validity_days = 199", "max_validity_days = 90")))
     await look(case)
     stored = await case.stored()
-    assert (stored.state, stored.held_because, stored.due) == (State.PENDING, (), None)
+    assert (stored.state, stored.held_because, stored.due) == (State.PENDING, (), ms(NOW + timedelta(hours=24)))
     assert (len(stored.evidence.revisions), stored.evidence.decisions) == (2, ())
 
 
