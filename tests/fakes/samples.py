@@ -326,7 +326,10 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "held_because": (WARNING, WARNING),
             "unpublished": (OUTGOING,),
             "due": 0,
+            "timed_by": 3,
+            "reminded_at": ANCIENT,
             "accepted_at": ANCIENT,
+            "returned_at": ANCIENT,
             "changed_at": MOMENT,
         }
     )
