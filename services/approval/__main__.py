@@ -15,11 +15,11 @@ from services.approval.handlers import (
     RequestAcceptedHandler,
     RequestReturnedHandler,
     ShowCaseHandler,
-    WithdrawRequestHandler,
 )
 from services.approval.holding import HeldCases
 from services.approval.rounds import Rounds
 from services.approval.verdicts import Verdicts
+from services.approval.withdrawing import Withdrawals, WithdrawalSettledHandler, WithdrawRequestHandler
 from shared.attestations import AttestationsBeside
 from shared.contracts import commands, events
 from shared.messaging.gate import Gate
@@ -60,15 +60,19 @@ def wire(worker: Worker[ApprovalSettings], gate: Gate) -> Work:
     )
     rounds = Rounds(cases, in_force, CaseMetrics(worker.registry), clock, gate, worker.messages.work_failed)
     decision = DecisionHandler(cases, in_force, verdicts, compatibility, held, clock)
+    withdrawals = Withdrawals(in_force, clock)
+    settled = WithdrawalSettledHandler(cases, withdrawals, clock)
     ages = FactsMetrics(worker.registry)
     return Work(
         routes=routes(
             (events.RequestAccepted, RequestAcceptedHandler(cases, in_force, worker.evidence, clock)),
-            (events.RequestReturned, RequestReturnedHandler(cases, in_force, verdicts, clock)),
+            (events.RequestReturned, RequestReturnedHandler(cases, in_force, verdicts, withdrawals, clock)),
+            (events.WithdrawalGranted, settled),
+            (events.WithdrawalRefused, settled),
             (events.ProductFactsTaken, ProductFactsHandler(facts, in_force, worker.evidence, ages, clock)),
             (commands.ApproveRequest, decision),
             (commands.DenyRequest, decision),
-            (commands.WithdrawRequest, WithdrawRequestHandler(cases, in_force, clock)),
+            (commands.WithdrawRequest, WithdrawRequestHandler(cases, in_force, withdrawals, clock)),
             (commands.ListPending, ListPendingHandler(cases, in_force, clock)),
             (commands.ShowCase, ShowCaseHandler(cases, in_force, verdicts, clock)),
             (commands.ListSigningCertificates, ListSigningCertificatesHandler(compatibility, in_force, clock)),

@@ -9,9 +9,10 @@ from services.approval.holding import HeldCases
 from services.approval.model import Case, KnownFacts
 from services.approval.ports import CaseStore, FactsStore
 from services.approval.verdicts import Verdicts
+from services.approval.withdrawing import Withdrawals
 from shared.clock import Clock
 from shared.contracts import commands, events
-from shared.contracts.replies import DecisionResult, PendingResult, SigningCertificatesResult, WithdrawResult
+from shared.contracts.replies import DecisionResult, PendingResult, SigningCertificatesResult
 from shared.errors import ConflictError, RefusedError
 from shared.evidence.compatibility import read_facts
 from shared.evidence.in_force import PolicyInForce
@@ -197,46 +198,16 @@ class ListSigningCertificatesHandler:
 
 
 @dataclass(frozen=True)
-class WithdrawRequestHandler:
-    """Takes a pending request back for its requester."""
-
-    cases: CaseStore
-    in_force: PolicyInForce
-    clock: Clock
-
-    async def __call__(self, message: Received[commands.WithdrawRequest]) -> Outcome:
-        """Handle the withdrawal."""
-        case = await self.cases.load(message.data.request_id)
-        if case is None:
-            raise rules.unknown_request(message.data.request_id)
-        stored = case.outcome_of(message.id)
-        if stored is not None:
-            return stored
-        now = self.clock.now()
-        changed = rules.withdraw(case, message.sender, self.in_force.policy, now=now)
-        event = events.RequestWithdrawn(request_id=case.id, approval_group=case.approval_group, by=message.sender)
-        result = WithdrawResult(request_id=case.id, state=changed.state)
-        follows = (
-            publish_event(
-                event,
-                origin=message.id,
-                sequence=changed.sequence,
-                policy_serial=self.in_force.policy.serial,
-                at=now,
-            ),
-            reply_ok(message, result, "The request is withdrawn.", at=now),
-        )
-        await self.cases.replace(changed.followed_by(message.id, *follows))
-        return Outcome(publish=follows)
-
-
-@dataclass(frozen=True)
 class RequestReturnedHandler:
-    """Reopens a case whose approval the issuer found not to hold, or closes it by the denial that was left out."""
+    """Reopens a case whose approval the issuer found not to hold, or closes it by the denial that was left out.
+
+    If somebody wanted it back meanwhile, it is withdrawn.
+    """
 
     cases: CaseStore
     in_force: PolicyInForce
     verdicts: Verdicts
+    withdrawals: Withdrawals
     clock: Clock
 
     async def __call__(self, message: Received[events.RequestReturned]) -> Outcome:
@@ -267,6 +238,8 @@ class RequestReturnedHandler:
                     at=now,
                 ),
             )
+        changed, settled = self.withdrawals.settled(changed, origin=message.id)
+        follows = (*follows, *settled)
         await self.cases.replace(changed.followed_by(message.id, *follows))
         return Outcome(publish=follows)
 

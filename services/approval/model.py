@@ -8,14 +8,23 @@ from shared.contracts.statement import CompactJws
 from shared.messaging.aggregate import Aggregate
 from shared.messaging.messages import Outgoing
 from shared.vocabulary.findings import Finding
+from shared.vocabulary.model import Model
 from shared.vocabulary.names import (
     ApprovalGroupField,
     DigestField,
     IdentityField,
+    MessageIdField,
     RequestIdField,
     SigningCertificateField,
 )
 from shared.vocabulary.states import State
+
+
+class AskedWithdrawal(Model):
+    """Who wants a request back, and by which command."""
+
+    command: MessageIdField
+    by: IdentityField
 
 
 class Case(Aggregate):
@@ -43,6 +52,8 @@ class Case(Aggregate):
     """Why it waits though the quorum is reached."""
     unpublished: tuple[Outgoing, ...] = ()
     """What follows from the latest look at it and is not yet known to be published."""
+    withdrawals: tuple[AskedWithdrawal, ...] = ()
+    """Of an approved request: those about which the issuer was asked and that are not answered yet."""
     due: int | None = None
     """When it is looked at next, POSIX milliseconds; none while there is nothing to do."""
     timed_by: int = 0

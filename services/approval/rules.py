@@ -294,21 +294,6 @@ def quorum_of(case: Case, revision: VerifiedRevision, anchor: Anchor) -> int:
     return max(revision.revision.policy.quorum, rules.quorum if rules else 0)
 
 
-def withdraw(case: Case, sender: IdentityName, policy: Policy, *, now: datetime) -> Case:
-    """The case after its withdrawal.
-
-    Raises:
-        RefusedError: this identity may not withdraw it, or it is decided already.
-    """
-    if not may_see(case, sender, (Permission.WITHDRAW,), policy):
-        raise unknown_request(case.id)
-    if case.state is not State.PENDING:
-        raise RefusedError(
-            finding("request.not-pending", f"only a pending request can be withdrawn; this one is {case.state}")
-        )
-    return close(case, State.WITHDRAWN, now=now)
-
-
 def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: int, now: datetime) -> Case | None:
     """The case after the issuer returned its approval; `None` when the event is about no approval of ours."""
     if case.state is not State.APPROVED or event.verdict != case.verdict:

@@ -127,6 +127,7 @@ _SENTENCES: dict[type[events.LifecycleEvent], str] = {
     events.RequestApproved: "approved by the quorum; it will be ordered from the CA",
     events.RequestDenied: "denied by an approver",
     events.RequestWithdrawn: "withdrawn by {by}",
+    events.WithdrawalGranted: "withdrawn by {by} after its approval and before it was ordered",
     events.RequestExpired: "expired: {approvals} of {quorum} approvals when the time to decide was over",
     events.RequestReminded: "its approvers were reminded: {approvals} of {quorum} approvals so far",
     events.RequestReturned: "the approval did not hold and the approvers must decide again",

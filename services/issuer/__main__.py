@@ -19,6 +19,7 @@ from services.issuer.operators import ListOrdersHandler, SettleOrderHandler, Sho
 from services.issuer.ordering import Ordering
 from services.issuer.recovering import Recovery
 from services.issuer.rounds import Rounds
+from services.issuer.withdrawing import WithdrawalAskedHandler
 from shared.attestations import AttestationsBeside
 from shared.contracts import commands, events
 from shared.digicert.opening import open_client
@@ -88,6 +89,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
     return Work(
         routes=routes(
             (events.RequestApproved, approved),
+            (events.WithdrawalAsked, WithdrawalAskedHandler(orders, in_force, clock)),
             (commands.DenyRequest, DenialWitness(orders, in_force, clock)),
             (commands.DownloadCertificate, DownloadCertificateHandler(orders, in_force, clock)),
             (commands.ListOrders, ListOrdersHandler(orders, in_force, clock)),

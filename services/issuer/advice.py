@@ -21,6 +21,7 @@ _WHAT_TO_DO = {
     OrderState.UNCLEAR: "Nothing: it is decided, and done as soon as the CA has been asked once more.",
     OrderState.INTENT: "Nothing: the CA is asked whether it has the order before it is ordered again.",
     OrderState.ISSUED: "Nothing: the certificate is there.",
+    OrderState.WITHDRAWN: "Nothing: a requester took it back before it was ordered.",
     OrderState.FAILED: "Nothing: its requester may ask anew.",
     OrderState.QUARANTINED: "Have the certificate revoked: `ra revoke`.",
 }

@@ -106,6 +106,8 @@ class RequestApprovedHandler:
         stored = known.outcome_of(message.id)
         if stored is not None:
             return stored
+        if known.state is OrderState.WITHDRAWN:
+            return NOTHING
         if known.state not in OPEN_FOR_APPROVAL:
             return await self._keep_forgery(message, findings)
         await self.orders.replace(rules.given_back(known, verdict).followed_by(message.id, *publish))

@@ -191,7 +191,7 @@ class RaClient:
         return await self._ask(command, replies.DecisionResult)
 
     async def withdraw(self, request_id: str) -> replies.WithdrawResult:
-        """Take back a request that is not yet approved."""
+        """Take back a request that is not yet ordered; of an approved one the issuer decides, who may be away."""
         return await self._ask(_made(commands.WithdrawRequest, request_id=request_id), replies.WithdrawResult)
 
     # --- issuer and revoker ---------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ class EventContract:
 
 @dataclass(frozen=True)
 class NewsContract:
-    """An event about no single request, by the name of its type: it has no sequence number, and the latest counts.
+    """An event that is no step in a request's life, by the name of its type: it has no sequence number.
 
     One duty publishes it, under `<duty>.<noun>.<participle>.<what it is about>`.
     """
@@ -116,12 +116,15 @@ EVENTS: tuple[EventContract, ...] = (
     EventContract(
         "ra.certificate.quarantined.v1", events.CertificateQuarantined, Duty.ISSUER, "certificate.quarantined"
     ),
+    EventContract("ra.withdrawal.granted.v1", events.WithdrawalGranted, Duty.ISSUER, "withdrawal.granted"),
     EventContract("ra.certificate.revoked.v1", events.CertificateRevoked, Duty.REVOKER, "certificate.revoked"),
     EventContract("ra.revocation.failed.v1", events.RevocationFailed, Duty.REVOKER, "revocation.failed"),
 )
 
 NEWS: tuple[NewsContract, ...] = (
     NewsContract("ra.product.facts.v1", events.ProductFactsTaken, Duty.ISSUER, "product.facts"),
+    NewsContract("ra.withdrawal.asked.v1", events.WithdrawalAsked, Duty.APPROVAL, "withdrawal.asked"),
+    NewsContract("ra.withdrawal.refused.v1", events.WithdrawalRefused, Duty.ISSUER, "withdrawal.refused"),
 )
 
 COMMAND_OF = {contract.model: contract for contract in COMMANDS}

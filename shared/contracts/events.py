@@ -20,6 +20,7 @@ from shared.vocabulary.names import (
     ApprovalGroupField,
     DigestField,
     IdentityField,
+    MessageIdField,
     RequestIdField,
     SigningCertificateField,
 )
@@ -188,6 +189,37 @@ class RevocationFailed(LifecycleEvent):
 
     state = State.ISSUED
     reason: RevocationReason
+    findings: tuple[Finding, ...]
+
+
+class WithdrawalGranted(LifecycleEvent):
+    """Issuer: a requester took it back after its approval and before it was ordered."""
+
+    state = State.WITHDRAWN
+    verdict: DigestField
+    by: IdentityField
+
+
+class WithdrawalAsked(Model):
+    """Approval to the issuer: a requester wants this approved request back; until it is ordered, the issuer decides."""
+
+    request_id: RequestIdField
+    approval_group: ApprovalGroupField
+    verdict: DigestField
+    """By which it is approved."""
+    approved_as: Annotated[int, Field(ge=2)]
+    """The sequence number of that approval."""
+    command: MessageIdField
+    """The requester's own message, which is answered when the issuer has decided."""
+    by: IdentityField
+
+
+class WithdrawalRefused(Model):
+    """Issuer to approval: it is too late, as there may be an order."""
+
+    request_id: RequestIdField
+    verdict: DigestField
+    command: MessageIdField
     findings: tuple[Finding, ...]
 
 

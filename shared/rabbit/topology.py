@@ -40,8 +40,14 @@ NO_RIGHT = "^$"
 
 LISTENERS: Mapping[Duty, tuple[str, ...]] = {
     Duty.INTAKE: tuple(f"{contract.duty}.{contract.key}.#" for contract in EVENTS if contract.duty is not Duty.INTAKE),
-    Duty.APPROVAL: ("intake.request.accepted.#", "issuer.request.returned.#", "issuer.product.facts.#"),
-    Duty.ISSUER: ("approval.request.approved.#",),
+    Duty.APPROVAL: (
+        "intake.request.accepted.#",
+        "issuer.request.returned.#",
+        "issuer.product.facts.#",
+        "issuer.withdrawal.granted.#",
+        "issuer.withdrawal.refused.#",
+    ),
+    Duty.ISSUER: ("approval.request.approved.#", "approval.withdrawal.asked.#"),
     Duty.REVOKER: ("issuer.certificate.issued.#", "issuer.certificate.quarantined.#"),
 }
 """Which events each duty listens to, as binding keys."""

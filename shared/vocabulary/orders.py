@@ -16,6 +16,8 @@ class OrderState(StrEnum):
     """An order may have been placed, or may be under way."""
     PENDING = "pending"
     """The CA has the order and has not issued yet."""
+    WITHDRAWN = "withdrawn"
+    """A requester took it back before it was ordered."""
     ISSUED = "issued"
     FAILED = "failed"
     QUARANTINED = "quarantined"

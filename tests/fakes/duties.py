@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from prometheus_client import CollectorRegistry
 
 from services.approval import handlers as approval
+from services.approval import withdrawing
 from services.approval.compatibility import Compatibility
 from services.approval.due import DueCases
 from services.approval.holding import HeldCases
@@ -25,6 +26,7 @@ from services.issuer.inspection import Inspection
 from services.issuer.model import Order
 from services.issuer.ordering import Ordering
 from services.issuer.recovering import Recovery
+from services.issuer.withdrawing import WithdrawalAskedHandler
 from services.revoker import handlers as revoker
 from services.revoker.model import Certificate
 from services.revoker.revoking import Revoking
@@ -283,17 +285,21 @@ class Approval(InProcess):
         held = HeldCases(in_force, verdicts, compatibility, clock, HELD)
         self.due = DueCases(cases, in_force, verdicts, held, self.publisher.publish, clock)
         decision = approval.DecisionHandler(cases, in_force, verdicts, compatibility, held, clock)
+        withdrawals = withdrawing.Withdrawals(in_force, clock)
+        settled = withdrawing.WithdrawalSettledHandler(cases, withdrawals, clock)
         ages = FactsMetrics(CollectorRegistry())
         return routes(
             (events.RequestAccepted, approval.RequestAcceptedHandler(cases, in_force, self.evidence, clock)),
-            (events.RequestReturned, approval.RequestReturnedHandler(cases, in_force, verdicts, clock)),
+            (events.RequestReturned, approval.RequestReturnedHandler(cases, in_force, verdicts, withdrawals, clock)),
+            (events.WithdrawalGranted, settled),
+            (events.WithdrawalRefused, settled),
             (
                 events.ProductFactsTaken,
                 approval.ProductFactsHandler(self.facts, in_force, self.evidence, ages, clock),
             ),
             (commands.ApproveRequest, decision),
             (commands.DenyRequest, decision),
-            (commands.WithdrawRequest, approval.WithdrawRequestHandler(cases, in_force, clock)),
+            (commands.WithdrawRequest, withdrawing.WithdrawRequestHandler(cases, in_force, withdrawals, clock)),
             (commands.ListPending, approval.ListPendingHandler(cases, in_force, clock)),
             (commands.ShowCase, approval.ShowCaseHandler(cases, in_force, verdicts, clock)),
             (
@@ -353,6 +359,7 @@ class Issuer(InProcess):
         )
         return routes(
             (events.RequestApproved, approved),
+            (events.WithdrawalAsked, WithdrawalAskedHandler(orders, in_force, clock)),
             (commands.DenyRequest, issuer.DenialWitness(orders, in_force, clock)),
             (commands.DownloadCertificate, issuer.DownloadCertificateHandler(orders, in_force, clock)),
             (commands.ListOrders, operators.ListOrdersHandler(orders, in_force, clock)),

@@ -63,6 +63,10 @@ class Life:
         digest = digest_of(payload_of(self._verdict or ""))
         return self._tell(events.RequestReturned(**self._about, verdict=digest, findings=REASON))
 
+    def withdrawn_in_time(self) -> "Life":
+        digest = digest_of(payload_of(self._verdict or ""))
+        return self._tell(events.WithdrawalGranted(**self._about, verdict=digest, by="shop"))
+
     def ordered(self) -> "Life":
         return self._tell(events.RequestOrdered(**self._about, order_id=7, message="soon"))
 

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from functools import cache
 
-from services.approval.model import Case, KnownFacts
+from services.approval.model import AskedWithdrawal, Case, KnownFacts
 from services.intake.model import Happening, KnownKey, RequestRecord
 from services.issuer.model import EvidenceRefusal, FeedMark, Order, Settlement
 from services.revoker.model import Certificate, CertificateState
@@ -143,6 +143,7 @@ def sample_events() -> dict[type[events.LifecycleEvent], events.LifecycleEvent]:
         events.RequestFailed: {"findings": (WARNING,)},
         events.CertificateIssued: certificate,
         events.CertificateQuarantined: {**certificate, "findings": (WARNING,)},
+        events.WithdrawalGranted: {"verdict": DIGEST, "by": "shop"},
         events.CertificateRevoked: {**reason, "revocation": whole.revocation, "revoked_at": MOMENT},
         events.RevocationFailed: {**reason, "findings": (WARNING,)},
     }
@@ -153,7 +154,11 @@ def sample_events() -> dict[type[events.LifecycleEvent], events.LifecycleEvent]:
 def sample_news() -> dict[type[Model], Model]:
     token = sign_facts(world.product_facts(), signing_key("issuer"))
     told = events.ProductFactsTaken(signing_certificate=SigningCertificateName("public-tls"), facts=token)
-    return {type(told): told}
+    asked = events.WithdrawalAsked(
+        request_id=REQUEST, approval_group=WEB, verdict=DIGEST, approved_as=2, command=MESSAGE, by=SHOP
+    )
+    refused = events.WithdrawalRefused(request_id=REQUEST, verdict=DIGEST, command=MESSAGE, findings=(WARNING,))
+    return {type(each): each for each in (told, asked, refused)}
 
 
 @cache
@@ -325,6 +330,7 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "returned_because": (WARNING,),
             "held_because": (WARNING, WARNING),
             "unpublished": (OUTGOING,),
+            "withdrawals": (AskedWithdrawal(command=MESSAGE, by=SHOP),),
             "due": 0,
             "timed_by": 3,
             "reminded_at": ANCIENT,

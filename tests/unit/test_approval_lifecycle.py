@@ -52,7 +52,7 @@ async def test_the_permission_to_withdraw_serves_for_its_own_group_only() -> Non
     assert (await case.duty.ask(case.withdrawal(), by="olga")).code == "ok"
 
 
-@pytest.mark.parametrize("how", ["approved", "denied", "withdrawn"])
+@pytest.mark.parametrize("how", ["denied", "withdrawn"])
 async def test_what_is_decided_cannot_be_withdrawn_any_more(how: str) -> None:
     case = await open_case()
     await case.decide(how)

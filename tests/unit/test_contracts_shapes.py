@@ -132,11 +132,13 @@ def test_an_event_comes_out_of_its_envelope_as_it_went_in(model: type[events.Lif
 
 def test_news_tell_what_they_are_about_and_have_no_sequence_number() -> None:
     for model, news in sample_news().items():
-        outgoing = publish_news(news, about="public-tls", origin="o", policy_serial=12, at=NOW)
+        about = getattr(news, "request_id", "public-tls")
+        outgoing = publish_news(news, about=about, origin="o", policy_serial=12, at=NOW)
         envelope = Envelope[model].model_validate_json(outgoing.body)  # type: ignore[valid-type]  # chosen at run time
-        assert (envelope.data, envelope.order, envelope.subject) == (news, 0, "public-tls")
+        assert (envelope.data, envelope.order, envelope.subject) == (news, 0, about)
         assert envelope.policy_serial == 12
-        assert outgoing.key == "issuer.product.facts.public-tls"
+        assert outgoing.key.startswith(envelope.source.removeprefix("/duties/"))
+        assert outgoing.key.endswith(f".{about}")
 
 
 def test_a_notice_goes_to_its_receiver_alone() -> None:

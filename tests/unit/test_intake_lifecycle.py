@@ -39,6 +39,7 @@ LIVES: dict[str, tuple[Callable[[], Life], State]] = {
     ),
     "denied": (lambda: begin().denied(), State.DENIED),
     "withdrawn": (lambda: begin().withdrawn(), State.WITHDRAWN),
+    "withdrawn after the approval": (lambda: begin().approved().withdrawn_in_time(), State.WITHDRAWN),
     "expired": (lambda: begin().reminded().reminded().expired(), State.EXPIRED),
     "approved after a reminder": (lambda: begin().reminded().approved().issued(), State.ISSUED),
     "returned after a reminder": (lambda: begin().reminded().approved().returned().reminded(), State.PENDING),

@@ -105,7 +105,7 @@ def list_requests(
 
 
 def withdraw(desk: Desk, *, request: RequestArgument) -> None:
-    """Take back a request that is not yet approved."""
+    """Take back a request that is not yet ordered."""
     result = desk.ask(lambda client: client.withdraw(request))
     desk.screen.result(result)
     desk.screen.say(f"Request {result.request_id} is {result.state}.")
