@@ -11,7 +11,7 @@ from typing import TypeVar
 from shared.contracts.content import RequestContent
 from shared.errors import RefusedError
 from shared.lint.kinds import LintKind
-from shared.policy.composition import Composed, compose
+from shared.policy.composition import NOTHING_EDITED, Composed, compose
 from shared.policy.fitness import RULES, Proposal, check_expiry, last_day
 from shared.policy.model import EnrollmentMethod, Trust
 from shared.policy.policy import Policy
@@ -22,6 +22,7 @@ from shared.vocabulary.permissions import Permission
 from shared.x509.certificate import IssuedCertificate
 from shared.x509.comparison import TrustKind
 from shared.x509.csr import VerifiedCsr, parse_csr
+from shared.x509.entered import EditedValues
 from shared.x509.template import would_be_certificate
 
 T = TypeVar("T")
@@ -79,8 +80,8 @@ def check_sender(content: RequestContent, sender: IdentityName, policy: Policy) 
         yield finding("identity.unknown", "on_behalf_of names nobody", value=content.on_behalf_of)
 
 
-def screen(content: RequestContent, policy: Policy, *, today: date) -> Screened:
-    """Everything that speaks against this request, reported together."""
+def screen(content: RequestContent, policy: Policy, *, today: date, edited: EditedValues = NOTHING_EDITED) -> Screened:
+    """Everything that speaks against this request, with what approvers have entered, reported together."""
     csr, reading = _tried("certificate request and proof of possession", lambda: parse_csr(content.csr))
     resolved, choosing = _tried(
         "signing certificate, approval group and profiles",
@@ -99,7 +100,7 @@ def screen(content: RequestContent, policy: Policy, *, today: date) -> Screened:
         steps.append(Step("expiration date", expiry))
     if csr is None or resolved is None:
         return Screened(tuple(steps), csr, resolved)
-    composed = compose(csr, content.entered, resolved)
+    composed = compose(csr, content.entered, resolved, edited)
     proposal = Proposal(
         csr=csr,
         subject=composed.subject,

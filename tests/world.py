@@ -1,7 +1,7 @@
 """A small world for tests without servers: a policy, everybody's keys, a throw-away CA, and honest evidence."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -15,13 +15,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shared.contracts.content import RequestContent
 from shared.contracts.events import Evidence
-from shared.contracts.statement import JwsStatement
+from shared.contracts.statement import JwsStatement, RevisionStatement
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
-from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, Verdict
+from shared.evidence.steps import Decision, DecisionKind, Edit, Issuance, Revision, Verdict
 from shared.identifiers import new_request_id
 from shared.policy.compatibility import Combination, ImportedOrder, ListedIntermediate, ProductFacts
-from shared.policy.composition import compose
+from shared.policy.composition import NOTHING_EDITED, compose
 from shared.policy.fitness import last_day
 from shared.policy.policy import Policy, parse_policy
 from shared.policy.resolution import resolve
@@ -36,6 +36,7 @@ from shared.vocabulary.names import (
     SigningCertificateName,
 )
 from shared.x509.csr import parse_csr
+from shared.x509.entered import EditedValues
 from shared.x509.extensions import USAGES
 
 EXAMPLE_POLICY = Path(__file__).parent.parent / "deploy" / "policy" / "policy.toml"
@@ -272,7 +273,13 @@ def submission(asked: RequestContent, *, by: str = "shop", at: datetime = NOW) -
     return JwsStatement(jws=signing_key(by).sign(asked.canonical(), Typ.SUBMISSION, at))
 
 
-def revision_of(asked: RequestContent, policy_now: Policy, *, requesters: Sequence[str] = ("shop",)) -> Revision:
+def revision_of(
+    asked: RequestContent,
+    policy_now: Policy,
+    *,
+    requesters: Sequence[str] = ("shop",),
+    edited: EditedValues = NOTHING_EDITED,
+) -> Revision:
     """The revision that an honest intake makes of this content."""
     csr = parse_csr(asked.csr)
     resolved = resolve(
@@ -282,7 +289,7 @@ def revision_of(asked: RequestContent, policy_now: Policy, *, requesters: Sequen
         extension_profile=asked.extension_profile,
         dn_profile=asked.dn_profile,
     )
-    composed = compose(csr, asked.entered, resolved)
+    composed = compose(csr, asked.entered, resolved, edited)
     return Revision(
         request_id=asked.request_id,
         number=1,
@@ -354,7 +361,7 @@ def accepted(asked: RequestContent | None = None, *, at: datetime = NOW, revisio
     asked = asked or content()
     revision = revision or revision_of(asked, policy())
     token = signing_key(Duty.INTAKE).sign(revision.canonical(), Typ.REVISION, at)
-    evidence = Evidence(submission=submission(asked, at=at), revisions=(JwsStatement(jws=token),))
+    evidence = Evidence(submission=submission(asked, at=at), revisions=(RevisionStatement(jws=token),))
     return Approved(evidence, revision, digest_of(revision.canonical()))
 
 
@@ -372,7 +379,62 @@ def renewed(
     }
     revision = former.model_copy(update=update | changes)
     token = signing_key(signer).sign(revision.canonical(), Typ.REVISION, at)
-    revisions = (*begun.evidence.revisions, JwsStatement(jws=token))
+    revisions = (*begun.evidence.revisions, RevisionStatement(jws=token))
+    evidence = begun.evidence.model_copy(update={"revisions": revisions, "decisions": (), "verdict": None})
+    return Approved(evidence, revision, digest_of(revision.canonical()))
+
+
+def edit(
+    begun: Approved, *, by: str = "carol", signer: str | None = None, at: datetime = NOW, **says: object
+) -> JwsStatement:
+    """An edit of what was begun, which says this and leaves the rest as it is; `signer` lends another's key."""
+    said = editable(begun) | {"request_id": begun.revision.request_id, "predecessor": begun.digest, "editor": by}
+    payload = Edit.model_validate(said | says).canonical()
+    return JwsStatement(jws=signing_key(signer or by).sign(payload, Typ.EDIT, at))
+
+
+def editable(begun: Approved) -> dict[str, object]:
+    """What of this an edit says anew when it changes nothing."""
+    from shared.evidence.revisions import link_of, values_of  # noqa: PLC0415 - only edits need it
+
+    edits = [link_of(statement).edit for statement in begun.evidence.revisions]
+    revision, latest = begun.revision, next((each for each in reversed(edits) if each is not None), None)
+    same = {name: getattr(revision, name) for name in ("name", "expires_on", "notes", "emails")}
+    return same | {"extension_profile": revision.policy.extension_profile, "entered": values_of(latest)}
+
+
+def edited(
+    begun: Approved,
+    policy_now: Policy | None = None,
+    *,
+    by: str = "carol",
+    at: datetime = NOW,
+    statement: JwsStatement | None = None,
+    changes: Mapping[str, object] | None = None,
+    signer: str = Duty.APPROVAL,
+    **says: object,
+) -> Approved:
+    """What an honest approval makes of an edit; `changes` are those that a dishonest one makes to the revision."""
+    from shared.evidence.jws import payload_of  # noqa: PLC0415 - only edits need it
+    from shared.evidence.revisions import content_after  # noqa: PLC0415
+
+    statement = statement or edit(begun, by=by, at=at, **says)  # type: ignore[arg-type]  # fields of an edit
+    said = Edit.read(payload_of(statement.jws), code="a.b")
+    submitted = begun.evidence.submission
+    assert isinstance(submitted, JwsStatement)
+    asked = RequestContent.read(payload_of(submitted.jws), code="a.b")
+    former, holds = begun.revision, revision_of(content_after(asked, said), policy_now or policy(), edited=said.entered)
+    update = {
+        "number": former.number + 1,
+        "submission": former.submission,
+        "predecessor": begun.digest,
+        "requesters": former.requesters,
+        "edit": digest_of(payload_of(statement.jws)),
+        "editors": tuple(dict.fromkeys((*former.editors, said.editor))),
+    }
+    revision = holds.model_copy(update=update | dict(changes or {}))
+    token = signing_key(signer).sign(revision.canonical(), Typ.REVISION, at)
+    revisions = (*begun.evidence.revisions, RevisionStatement(jws=token, edit=statement))
     evidence = begun.evidence.model_copy(update={"revisions": revisions, "decisions": (), "verdict": None})
     return Approved(evidence, revision, digest_of(revision.canonical()))
 
@@ -393,12 +455,17 @@ def approved(
 
 
 def issued(
-    asked: RequestContent | None = None, *, at: datetime = NOW, policy_renewed: Policy | None = None
+    asked: RequestContent | None = None,
+    *,
+    at: datetime = NOW,
+    policy_renewed: Policy | None = None,
+    edited_by: str | None = None,
 ) -> Approved:
-    """An honest chain up to the certificate, if need be renewed under another policy before it was approved."""
+    """An honest chain up to the certificate, if need be edited, or renewed, before it was approved."""
     from shared.evidence.jws import payload_of  # noqa: PLC0415 - only whole chains need it
 
     begun = accepted(asked, at=at)
+    begun = begun if edited_by is None else edited(begun, by=edited_by, at=at, name="as it was edited")
     begun = judged(begun if policy_renewed is None else renewed(begun, policy_renewed, at=at), at=at)
     ca = shared_ca()
     said = Issuance(

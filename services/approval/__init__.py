@@ -1,7 +1,7 @@
 """Approval: has the quorum of the right people approved exactly these bytes?
 
-Consumes: accepted requests; `list`, `show`, `approve`, `deny`, `withdraw`; approvals that the issuer returns.
-Publishes: `approval.request.approved`, `denied` and `withdrawn`, and replies.
+Consumes: accepted requests; `list`, `show`, `edit`, `approve`, `deny`, `withdraw`; approvals that the issuer returns.
+Publishes: `approval.request.edited`, `approved`, `denied` and `withdrawn`, and replies.
 Owns: cases, revisions and decisions.
-May reach: RabbitMQ and its own database.
+May reach: RabbitMQ, its own database, and the linter, a process of its own.
 """

@@ -7,6 +7,7 @@ from services.approval.adapters.cases import MongoCases, MongoFacts
 from services.approval.compatibility import Compatibility
 from services.approval.config import ApprovalSettings
 from services.approval.due import DueCases
+from services.approval.editing import EditHandler
 from services.approval.handlers import (
     DecisionHandler,
     ListPendingHandler,
@@ -22,6 +23,7 @@ from services.approval.verdicts import Verdicts
 from services.approval.withdrawing import Withdrawals, WithdrawalSettledHandler, WithdrawRequestHandler
 from shared.attestations import AttestationsBeside
 from shared.contracts import commands, events
+from shared.lint.worker import LintWorker
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
 from shared.messaging.schedule import Schedule
@@ -59,6 +61,7 @@ def wire(worker: Worker[ApprovalSettings], gate: Gate) -> Work:
         on_failure=worker.messages.work_failed,
     )
     rounds = Rounds(cases, in_force, CaseMetrics(worker.registry), clock, gate, worker.messages.work_failed)
+    linter = LintWorker()
     decision = DecisionHandler(cases, in_force, verdicts, compatibility, held, clock)
     withdrawals = Withdrawals(in_force, clock)
     settled = WithdrawalSettledHandler(cases, withdrawals, clock)
@@ -70,6 +73,7 @@ def wire(worker: Worker[ApprovalSettings], gate: Gate) -> Work:
             (events.WithdrawalGranted, settled),
             (events.WithdrawalRefused, settled),
             (events.ProductFactsTaken, ProductFactsHandler(facts, in_force, worker.evidence, ages, clock)),
+            (commands.EditRequest, EditHandler(cases, in_force, linter, worker.key, clock)),
             (commands.ApproveRequest, decision),
             (commands.DenyRequest, decision),
             (commands.WithdrawRequest, WithdrawRequestHandler(cases, in_force, withdrawals, clock)),
@@ -81,8 +85,8 @@ def wire(worker: Worker[ApprovalSettings], gate: Gate) -> Work:
             Subscription(events_queue(Duty.APPROVAL), prefetch),
             Subscription(commands_queue(Duty.APPROVAL), prefetch),
         ],
-        background=[schedule.run, rounds.run],
-        finish=[schedule.finish],
+        background=[linter.warm_up, schedule.run, rounds.run],
+        finish=[schedule.finish, lambda _: linter.aclose()],
     )
 
 

@@ -255,7 +255,8 @@ class ListPendingHandler:
     async def __call__(self, message: Received[commands.ListPending]) -> Outcome:
         """Handle the question."""
         ask = message.data
-        groups = self.in_force.policy.groups_of(message.sender, Permission.DECIDE, Permission.VIEW)
+        may = (Permission.DECIDE, Permission.EDIT, Permission.VIEW)
+        groups = self.in_force.policy.groups_of(message.sender, *may)
         if ask.approval_group is not None:
             groups = [group for group in groups if group == ask.approval_group]
         if not groups:
@@ -285,7 +286,7 @@ class ShowCaseHandler:
     async def __call__(self, message: Received[commands.ShowCase]) -> Outcome:
         """Handle the question."""
         case = await self.cases.load(message.data.request_id)
-        viewers = (Permission.DECIDE, Permission.VIEW)
+        viewers = (Permission.DECIDE, Permission.EDIT, Permission.VIEW)
         if case is None or not rules.may_see(case, message.sender, viewers, self.in_force.policy):
             raise rules.unknown_request(message.data.request_id)
         shown, blocked = self.verdicts.up_to_date(case)

@@ -14,18 +14,20 @@ from shared.contracts.events import (
     chain_fits,
 )
 from shared.contracts.replies import CaseResult, PendingCase, SigningCertificateStanding
-from shared.contracts.statement import JwsStatement
+from shared.contracts.statement import JwsStatement, RevisionStatement
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.compatibility import read_facts
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SKEW, payload_of
+from shared.evidence.revisions import values_of
 from shared.evidence.steps import DecisionKind, Revision, Verdict
 from shared.evidence.verification import (
     VerifiedDecision,
     VerifiedRevision,
     check_decider,
     counting_people,
+    follow_revisions,
     judged_by,
     lapsed,
     verify_decision,
@@ -96,7 +98,8 @@ def renewal(case: Case, in_force: PolicyInForce, *, now: datetime) -> Revision |
     resolved = resolve_again(in_force.policy, former.policy)
     if resolved == former.policy:
         return None
-    composed = compose(parse_csr(former.csr), submission.content.entered, resolved)
+    entered = submission.content.entered
+    composed = compose(parse_csr(former.csr), entered, resolved, values_of(verified.edit_in_force))
     changed = former.model_copy(
         update={"subject": composed.subject, "names": composed.names, "extensions": composed.extensions}
     )
@@ -114,14 +117,24 @@ def renewal(case: Case, in_force: PolicyInForce, *, now: datetime) -> Revision |
     )
     revisions = case.evidence.revisions
     if len(revisions) == MOST_REVISIONS or not chain_fits(case.evidence.submission, revisions, following):
-        text = "its policy has changed too often: withdraw it, and submit it again"
-        raise RefusedError(finding("revision.too-many", text, value=len(revisions)))
+        raise too_often_changed(len(revisions))
     return following
 
 
+def too_often_changed(revisions: int) -> RefusedError:
+    """What is said of a request that can have no further revision."""
+    text = "it was edited, or its policy has changed, too often: withdraw it, and submit it again"
+    return RefusedError(finding("revision.too-many", text, value=revisions))
+
+
 def renewed(case: Case, revision: Revision, token: str, *, policy_serial: int, now: datetime) -> Case:
-    """The case with this renewal, signed by approval: who approved the former revision must decide anew."""
-    revisions = (*case.evidence.revisions, JwsStatement(jws=token))
+    """The case with this renewal, signed by approval."""
+    return revised(case, revision, RevisionStatement(jws=token), policy_serial=policy_serial, now=now)
+
+
+def revised(case: Case, revision: Revision, made: RevisionStatement, *, policy_serial: int, now: datetime) -> Case:
+    """The case with one more revision: who approved the former one must decide anew."""
+    revisions = (*case.evidence.revisions, made)
     return case.model_copy(
         update={
             "evidence": case.evidence.model_copy(update={"revisions": revisions, "decisions": ()}),
@@ -179,7 +192,9 @@ def decide(
     Raises:
         RefusedError: with every reason why the decision does not count.
     """
-    _, revision = verify_revision(case.evidence, anchor, now=now)
+    # An editor who has left bars an approval, and must not bar a denial.
+    verified = verify_revision if kind is DecisionKind.APPROVE else follow_revisions
+    _, revision = verified(case.evidence, anchor, now=now)
     new = verify_decision(statement, anchor, now=now)
     earlier = standing(case, revision, anchor, now=now)
     findings = [
@@ -299,7 +314,7 @@ def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: i
     if case.state is not State.APPROVED or event.verdict != case.verdict:
         return None
     if event.denial is not None and _is_denial(case, event.denial, anchor, now=now):
-        _, revision = verify_revision(case.evidence, anchor, now=now)
+        _, revision = follow_revisions(case.evidence, anchor, now=now)
         denial = verify_decision(event.denial, anchor, now=now)
         decisions = [*standing(case, revision, anchor, now=now), (event.denial, denial)]
         denied = _with_decisions(case, decisions, now=now)
@@ -330,7 +345,7 @@ def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: i
 
 def _is_denial(case: Case, statement: JwsStatement, anchor: Anchor, *, now: datetime) -> bool:
     try:
-        _, revision = verify_revision(case.evidence, anchor, now=now)
+        _, revision = follow_revisions(case.evidence, anchor, now=now)
         decision = verify_decision(statement, anchor, now=now)
     except RefusedError:
         return False
@@ -415,6 +430,8 @@ def shown_case(case: Case, anchor: Anchor, *, blocked_because: tuple[Finding, ..
         request_id=case.id,
         state=case.state,
         revision=case.evidence.revisions[-1],
+        former=case.evidence.revisions[-2] if len(case.evidence.revisions) > 1 else None,
+        edit=next((each.edit for each in reversed(case.evidence.revisions) if each.edit is not None), None),
         decisions=case.evidence.decisions,
         quorum=rules.quorum if rules else 0,
         returned_because=case.returned_because,

@@ -12,14 +12,12 @@ from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import EvidenceFile, verify_evidence
 from shared.evidence.jws import payload_of
+from shared.evidence.revisions import Link, check_chain, check_contents, link_of
 from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, Revocation, Verdict
-from shared.evidence.verification import check_chain
-from shared.policy.composition import compose
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import Model, digest_of
 from shared.vocabulary.names import Digest, RequestIdField
 from shared.x509.certificate import parse_certificate, was_issued_by
-from shared.x509.csr import parse_csr
 
 StepT = TypeVar("StepT", bound=Model)
 
@@ -70,10 +68,14 @@ def check_consistency(file: EvidenceFile) -> Report:
     """
     evidence = file.evidence
     content, submission = _submission(evidence)
-    chain = [_step(statement.jws, Revision) for statement in evidence.revisions]
-    revision, revised = chain[-1]
-    steps = [f"submission {submission}", *(_revision(each, digest) for each, digest in chain)]
-    findings = [*check_chain(chain), *_check_start(file, content, submission, revision)]
+    chain = [link_of(statement) for statement in evidence.revisions]
+    revision, revised = chain[-1].revision, chain[-1].digest
+    steps = [f"submission {submission}", *map(_revision, chain)]
+    findings = [
+        *check_chain(chain),
+        *_check_start(file, content, submission, revision),
+        *check_contents(chain, content),
+    ]
     decisions = [_step(statement.jws, Decision) for statement in evidence.decisions]
     for said, _ in decisions:
         steps.append(f"{said.approver}: {said.decision}")
@@ -113,15 +115,17 @@ def _step(token: str, model: type[StepT]) -> tuple[StepT, Digest]:
     return model.read(payload, code="evidence.payload-invalid"), digest_of(payload)
 
 
-def _revision(revision: Revision, digest: Digest) -> str:
+def _revision(link: Link) -> str:
+    revision = link.revision
     by = "intake" if revision.number == 1 else "approval, a renewal"
-    return f"revision {revision.number} by {by}: {revision.subject}, {digest}"
+    by = by if link.edit is None else f"approval, as {link.edit.editor} edited it"
+    return f"revision {revision.number} by {by}: {revision.subject}, {link.digest}"
 
 
-def _is_about(decision: Decision, chain: list[tuple[Revision, Digest]]) -> bool:
+def _is_about(decision: Decision, chain: list[Link]) -> bool:
     """Whether a decision is about the revision in force; a denial may be about a former one."""
     counts_for = chain if decision.decision is DecisionKind.DENY else chain[-1:]
-    return decision.revision in {digest for _, digest in counts_for}
+    return decision.revision in {link.digest for link in counts_for}
 
 
 def _contradiction(step: str, message: str) -> Finding:
@@ -135,17 +139,6 @@ def _check_start(
         yield _contradiction("request", "file, submission and revision name different requests")
     if revision.submission != submission:
         yield _contradiction("submission", "the revision was not made from this submission")
-    asked = parse_csr(content.csr)
-    composed = compose(asked, content.entered, revision.policy)
-    if (asked.spki_sha256, composed.subject, composed.names, composed.extensions) != (
-        revision.public_key,
-        revision.subject,
-        revision.names,
-        revision.extensions,
-    ):
-        yield _contradiction("content", "key, subject, names or extensions of the revision are not those asked for")
-    if asked.der != revision.csr:
-        yield _contradiction("content", "the revision has another CSR than the submission")
 
 
 def _check_verdict(verdict: Verdict, revised: Digest, decisions: list[Digest], file: EvidenceFile) -> Iterator[Finding]:

@@ -9,8 +9,9 @@ from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import approved_fields
 from shared.evidence.jws import Typ, Verified, verify
+from shared.evidence.revisions import check_chain, link_of
 from shared.evidence.steps import Issuance, Revision, Verdict
-from shared.evidence.verification import VerifiedRevision, check_chain, read_issuance, read_revision, read_revocation
+from shared.evidence.verification import VerifiedRevision, read_issuance, read_revision, read_revocation
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import ApprovalGroupName, CertificateId, OrderId, RequestId
@@ -60,7 +61,7 @@ def fact_of(publication: Publication, anchor: Anchor, *, now: datetime) -> Fact:
         RefusedError: `evidence.*` or `issued.*`, something does not hold.
     """
     revisions = [read_revision(statement.jws, anchor, now=now) for statement in publication.revisions]
-    findings = list(check_chain([(each.revision, each.digest) for each in revisions]))
+    findings = list(check_chain([link_of(statement) for statement in publication.revisions]))
     if any(each.revision.request_id != publication.request_id for each in revisions):
         findings.append(_of_another())
     if findings:

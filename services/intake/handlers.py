@@ -7,13 +7,14 @@ from datetime import date
 import structlog
 
 from services.intake import known_keys, rules, story
+from services.intake.edits import edited_request
 from services.intake.model import KnownKey, RequestRecord
-from services.intake.ports import KeyStore, Linter, PublishedKeys, RequestStore
+from services.intake.ports import KeyStore, PublishedKeys, RequestStore
 from shared.clock import Clock
 from shared.contracts import commands, events
 from shared.contracts.content import RequestContent
 from shared.contracts.replies import EvidenceResult, PublicationsResult, RequestsResult, SubmitResult
-from shared.contracts.statement import JwsStatement
+from shared.contracts.statement import JwsStatement, RevisionStatement
 from shared.errors import ConflictError, RefusedError
 from shared.evidence.file import EvidenceFile
 from shared.evidence.in_force import PolicyInForce
@@ -21,14 +22,15 @@ from shared.evidence.jws import SigningKey, Typ, payload_of
 from shared.evidence.steps import Decision, DecisionKind, Verdict
 from shared.evidence.verification import (
     VerifiedSubmission,
+    follow_revisions,
     read_issuance,
     read_revocation,
     verify_approval,
     verify_decision,
-    verify_revision,
     verify_submission,
     verify_verdict,
 )
+from shared.lint.kinds import Linter
 from shared.messaging.messages import (
     Outcome,
     Outgoing,
@@ -137,7 +139,7 @@ class SubmitRequestHandler:
             screened = replace(screened, added=(*screened.added, *too_large))
             return rules.new_record(submission, message.sender, screened, now=now), ()
         token = self.key.sign(revision.canonical(), Typ.REVISION, now)
-        evidence = events.Evidence(submission=message.data.submission, revisions=(JwsStatement(jws=token),))
+        evidence = events.Evidence(submission=message.data.submission, revisions=(RevisionStatement(jws=token),))
         accepted = events.RequestAccepted(request_id=record.id, approval_group=record.approval_group, evidence=evidence)
         result = SubmitResult(request_id=record.id, state=record.state)
         text = "The request was accepted and waits for its approvers."
@@ -326,8 +328,7 @@ class LifecycleHandler:
         is_past = message.policy_serial < self.in_force.policy.serial
         match message.data:
             case events.RequestEdited() as event:
-                _, edited = verify_revision(event.evidence, anchor, now=now)
-                proven = edited.revision.request_id
+                proven = edited_request(event, anchor, now=now, is_past=is_past)
             case events.RequestApproved() as event:
                 verdict = self._verdict(event, is_past=is_past)
                 if verdict.sequence != message.order:
@@ -337,7 +338,7 @@ class LifecycleHandler:
                 _, issuance = read_issuance(event.issuance, anchor, now=now)
                 proven = issuance.request_id
             case events.RequestDenied() as event:
-                verify_revision(event.evidence, anchor, now=now)
+                follow_revisions(event.evidence, anchor, now=now)
                 said = [self._decision(each, is_past=is_past) for each in event.evidence.decisions]
                 denials = [each.request_id for each in said if each.decision is DecisionKind.DENY]
                 if not denials:

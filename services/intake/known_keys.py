@@ -7,8 +7,7 @@ gets one that was ever revoked as compromised.
 from collections.abc import Iterator
 
 from services.intake.model import KnownKey, RequestRecord
-from shared.evidence.jws import payload_of
-from shared.evidence.steps import Revision
+from services.intake.story import revision_in_force
 from shared.policy.policy import Policy
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import Digest, IdentityName
@@ -40,7 +39,7 @@ def key_of(record: RequestRecord) -> Digest:
     """The key of an accepted request."""
     if record.evidence is None:
         raise ValueError("a refused request has no key")
-    return Revision.read(payload_of(record.evidence.revisions[-1].jws), code="evidence.revision-invalid").public_key
+    return revision_in_force(record.evidence).public_key
 
 
 def taken(known: KnownKey | None, key: Digest, record: RequestRecord) -> KnownKey:

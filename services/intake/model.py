@@ -70,7 +70,7 @@ class RequestRecord(Aggregate):
     """In the order of their sequence numbers; the first is that the request came."""
     evidence: Evidence | None = None
     decided: int = 0
-    """The sequence number of the event whose decisions the evidence holds."""
+    """The sequence number of the event whose round of deciding the evidence holds."""
     serial_number: str | None = None
     not_after: datetime | None = None
 

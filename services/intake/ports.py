@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.intake.model import KnownKey, RequestRecord
-from shared.lint.kinds import LintKind
 from shared.messaging.aggregate import Store
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.names import ApprovalGroupName, IdentityName, RequestId
@@ -54,17 +53,5 @@ class PublishedKeys(Protocol):
 
         Raises:
             UnavailableError: of `blocklist`: it cannot be used.
-        """
-        ...
-
-
-class Linter(Protocol):
-    """Judges certificates by the rules of their kind."""
-
-    async def lint(self, der: bytes, kind: LintKind) -> list[Finding]:
-        """Everything that is wrong with this certificate, or worth noting.
-
-        Raises:
-            UnavailableError: the linter is away.
         """
         ...

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from services.intake.model import Happening, RequestRecord
-from services.intake.story import history_of
+from services.intake.story import history_of, names_of
 from shared.contracts.catalogue import EVENT_OF
 from shared.contracts.content import RequestContent
 from shared.contracts.events import RequestAccepted, chain_fits
@@ -108,7 +108,7 @@ def new_record(
         name=content.name,
         approval_group=content.approval_group,
         subject=str(proposal.subject) if proposal else "",
-        names=tuple(value for _, value in sorted(proposal.names.as_set())) if proposal else (),
+        names=names_of(proposal.names) if proposal else (),
         state=state,
         sequence=1,
         findings=screened.findings,

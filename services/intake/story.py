@@ -7,10 +7,12 @@ from services.intake.model import Happening, RequestRecord
 from shared.contracts import events
 from shared.contracts.replies import HistoryEntry
 from shared.evidence.jws import payload_of
+from shared.evidence.steps import Revision
 from shared.vocabulary.findings import Finding, Severity
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest, OrderId
 from shared.vocabulary.states import State
+from shared.x509.names import SubjectAltNames
 
 
 def apply_event(
@@ -23,7 +25,7 @@ def apply_event(
         by=by,
         state=None if isinstance(event, _LEAVES_STATE) else event.state,
         message=describe(event),
-        findings=getattr(event, "findings", ()),
+        findings=_findings(event),
         verdict=_verdict(event),
         gives_back=isinstance(event, events.RequestReturned),
         order_id=OrderId(event.order_id) if isinstance(event, events.RequestOrdered) else None,
@@ -37,7 +39,7 @@ def apply_event(
         "happenings": happenings,
         "state": state,
         "sequence": latest.sequence,
-        "findings": (*_warnings(happenings[0]), *why),
+        "findings": tuple(dict.fromkeys((*_screening(told), *why))),
         **_evidence(record, event, sequence, told),
     }
     if isinstance(event, events.CertificateIssued | events.CertificateQuarantined):
@@ -87,20 +89,43 @@ def _verdict(event: events.LifecycleEvent) -> Digest | None:
             return None
 
 
-def _warnings(accepted: Happening) -> tuple[Finding, ...]:
-    return tuple(known for known in accepted.findings if known.severity is not Severity.ERROR)
+def _findings(event: events.LifecycleEvent) -> tuple[Finding, ...]:
+    if isinstance(event, events.RequestEdited):
+        return revision_in_force(event.evidence).findings
+    return getattr(event, "findings", ())
+
+
+def _screening(told: Sequence[tuple[Happening, State]]) -> tuple[Finding, ...]:
+    """What is worth noting of what was submitted or, if it was edited, of what that made of it."""
+    screened = [happening for happening, _ in told if happening.differences] or [told[0][0]]
+    return tuple(known for known in screened[-1].findings if known.severity is not Severity.ERROR)
+
+
+def revision_in_force(evidence: events.Evidence) -> Revision:
+    """What the request is, by its latest revision."""
+    return Revision.read(payload_of(evidence.revisions[-1].jws), code="evidence.revision-invalid")
+
+
+def names_of(names: SubjectAltNames) -> tuple[str, ...]:
+    """Alternative names as requesters are shown them."""
+    return tuple(value for _, value in sorted(names.as_set()))
 
 
 def _evidence(
     record: RequestRecord, event: events.LifecycleEvent, sequence: int, told: Sequence[tuple[Happening, State]]
 ) -> dict[str, object]:
-    """The evidence with what this event adds: the latest round's revisions, and its decisions unless given back."""
-    evidence, decided = record.evidence, record.decided
+    """The evidence with what this event adds: the latest round's revisions, and its decisions unless given back.
+
+    An edit begins a new round. What is shown of the request is what its latest revision holds.
+    """
+    evidence, decided, shown = record.evidence, record.decided, {}
     if evidence is None:
         return {}
     match event:
-        case events.RequestApproved() | events.RequestDenied() if sequence > decided:
+        case events.RequestEdited() | events.RequestApproved() | events.RequestDenied() if sequence > decided:
             decided = sequence
+            revision = revision_in_force(event.evidence)
+            shown = {"name": revision.name, "subject": str(revision.subject), "names": names_of(revision.names)}
             evidence = evidence.model_copy(
                 update={
                     "revisions": event.evidence.revisions,
@@ -116,7 +141,7 @@ def _evidence(
             pass
     if any(happening.gives_back and happening.sequence > decided for happening, _ in told):
         evidence = evidence.model_copy(update={"decisions": (), "verdict": None})
-    return {"evidence": evidence, "decided": decided}
+    return {"evidence": evidence, "decided": decided, **shown}
 
 
 _LEAVES_STATE = (events.RequestReminded, events.RevocationFailed)

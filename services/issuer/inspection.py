@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from services.issuer import rules
 from services.issuer.model import Order
-from services.issuer.ports import Linter
 from shared.clock import Clock
 from shared.errors import RefusedError
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.steps import Issuance, Revision
-from shared.lint.kinds import LintKind
+from shared.lint.kinds import Linter, LintKind
 from shared.policy.products import product_of
 from shared.vocabulary.findings import Finding, Severity, finding, refuses
 from shared.x509.comparison import CertificateKind

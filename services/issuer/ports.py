@@ -7,7 +7,6 @@ from typing import Protocol
 
 from services.issuer.model import EvidenceRefusal, FeedMark, Order
 from shared.errors import UnavailableError
-from shared.lint.kinds import LintKind
 from shared.messaging.aggregate import Store
 from shared.policy.compatibility import Combination, ProductFacts
 from shared.vocabulary.findings import Finding
@@ -221,17 +220,5 @@ class ProductSource(Protocol):
 
         Raises:
             NotNowError: it does not say now.
-        """
-        ...
-
-
-class Linter(Protocol):
-    """Judges certificates by the rules of their kind."""
-
-    async def lint(self, der: bytes, kind: LintKind) -> list[Finding]:
-        """Everything that is wrong with this certificate, or worth noting.
-
-        Raises:
-            UnavailableError: of `linter`: it is away.
         """
         ...

@@ -81,6 +81,7 @@ COMMANDS: tuple[CommandContract, ...] = (
         "signing-certificates",
         replies.SigningCertificatesResult,
     ),
+    CommandContract("ra.request.edit.v1", commands.EditRequest, Duty.APPROVAL, "edit", replies.EditResult),
     CommandContract("ra.request.approve.v1", commands.ApproveRequest, Duty.APPROVAL, "approve", replies.DecisionResult),
     CommandContract("ra.request.deny.v1", commands.DenyRequest, Duty.APPROVAL, "deny", replies.DecisionResult),
     CommandContract(

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from shared.contracts.content import Notes
-from shared.contracts.statement import DecisionStatement, SubmissionStatement
+from shared.contracts.statement import DecisionStatement, EditStatement, SubmissionStatement
 from shared.vocabulary.model import Model
 from shared.vocabulary.names import ApprovalGroupField, OrderId, RequestIdField
 from shared.vocabulary.orders import OPEN_ORDERS, OrderState
@@ -68,6 +68,13 @@ class ShowCase(Model):
     """Ask for a case as its approvers see it. Answered by `CaseResult`."""
 
     request_id: RequestIdField
+
+
+class EditRequest(Model):
+    """Edit a pending request, by a signed edit of one revision. Answered by `EditResult`."""
+
+    request_id: RequestIdField
+    edit: EditStatement
 
 
 class ApproveRequest(Model):

@@ -15,10 +15,11 @@ from shared.vocabulary.names import (
     RequestIdField,
     SigningCertificateField,
 )
-from shared.x509.entered import EnteredValues
+from shared.x509.entered import EditedValues, EnteredValues
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"\A[^\x00-\x1f\x7f\u2028\u2029]+\z")]
 Notes = Annotated[str, StringConstraints(max_length=4_000)]
+Emails = Annotated[tuple[EmailAddress, ...], Field(max_length=10)]
 
 
 class RequestContent(Model):
@@ -41,5 +42,20 @@ class RequestContent(Model):
     expires_on: date | None = None
     """The certificate's last day, UTC; without it, the longest that the signing certificate allows."""
     notes: Notes = ""
-    emails: Annotated[tuple[EmailAddress, ...], Field(max_length=10)] = ()
+    emails: Emails = ()
     on_behalf_of: IdentityField | None = None
+
+
+class EditedContent(Model):
+    """What approvers may edit of a request, whole, as it shall be.
+
+    Never the key, whom it is for, what issues it and who decides.
+    """
+
+    name: Line
+    expires_on: date | None
+    notes: Notes
+    emails: Emails
+    extension_profile: ExtensionProfileField
+    entered: EditedValues
+    """All that approvers have entered; what the requester did counts where this says nothing."""

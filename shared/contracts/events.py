@@ -10,6 +10,7 @@ from shared.contracts.statement import (
     MOST_JWS_BYTES,
     CompactJws,
     DecisionStatement,
+    EditStatement,
     RevisionStatement,
     SubmissionStatement,
 )
@@ -59,10 +60,17 @@ class Evidence(Model):
     revocation: CompactJws | None = None
 
 
-def chain_fits(submission: SubmissionStatement, revisions: Sequence[RevisionStatement], following: Model) -> bool:
+def chain_fits(
+    submission: SubmissionStatement,
+    revisions: Sequence[RevisionStatement],
+    following: Model,
+    edit: EditStatement | None = None,
+) -> bool:
     """Whether a chain with one more revision, not signed yet, can be told in every message that carries it."""
     signed = len(following.canonical()) * 4 // 3 + _SIGNED_AROUND_BYTES  # base64 (RFC 7515 §7.1)
+    edits = [revision.edit for revision in revisions] + [edit]
     former = len(submission.canonical()) + sum(len(revision.jws) for revision in revisions)
+    former += sum(len(each.jws) for each in edits if each is not None)
     return signed <= MOST_JWS_BYTES and former + signed <= MOST_CHAIN_BYTES
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import Field, SerializeAsAny, StringConstraints
 
 from shared.contracts.events import Differences
-from shared.contracts.statement import CompactJws, DecisionStatement, RevisionStatement
+from shared.contracts.statement import CompactJws, DecisionStatement, EditStatement, RevisionStatement
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.fit import Fit
 from shared.vocabulary.formats import DownloadFormat
@@ -235,6 +235,10 @@ class CaseResult(Result):
     request_id: RequestIdField
     state: State
     revision: RevisionStatement
+    former: RevisionStatement | None = None
+    """The revision before it, to see what has changed."""
+    edit: EditStatement | None = None
+    """The latest edit, if there was one: what the revision holds follows from it and the submission."""
     decisions: tuple[DecisionStatement, ...]
     quorum: int
     returned_because: tuple[Finding, ...] = ()
@@ -242,6 +246,20 @@ class CaseResult(Result):
     """Why nobody can approve it under the policy in force; it can still be denied and withdrawn."""
     held_because: tuple[Finding, ...] = ()
     """Why it waits though the quorum is reached; it goes on by itself."""
+
+
+class EditResult(Result):
+    """What the edit has made of the request, to be approved by others."""
+
+    request_id: RequestIdField
+    state: State
+    number: int
+    """Of the new revision."""
+    revision: DigestField
+    differences: Differences
+    """To the revision before."""
+    findings: tuple[Finding, ...]
+    """Warnings and notes of the screening."""
 
 
 class DecisionResult(Result):

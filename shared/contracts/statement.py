@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from shared.contracts.content import RequestContent
-from shared.vocabulary.model import Model
+from shared.vocabulary.model import Model, is_none
 
 MOST_JWS_BYTES = 262_144
 
@@ -33,4 +33,10 @@ class UnsignedSubmission(Model):
 
 SubmissionStatement = Annotated[JwsStatement | UnsignedSubmission, Field(discriminator="kind")]
 DecisionStatement = JwsStatement
-RevisionStatement = JwsStatement
+EditStatement = JwsStatement
+
+
+class RevisionStatement(JwsStatement):
+    """A revision, signed by its duty; one that was edited comes with its editor's own statement."""
+
+    edit: EditStatement | None = Field(default=None, exclude_if=is_none)

@@ -4,6 +4,7 @@ from base64 import b64decode, b64encode
 from typing import Literal, Self
 
 from shared.errors import RefusedError
+from shared.policy.model import Identity
 from shared.policy.policy import Policy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import finding
@@ -11,6 +12,7 @@ from shared.vocabulary.keys import PublicKey
 from shared.vocabulary.model import Model
 from shared.vocabulary.names import (
     ApprovalGroupField,
+    ApprovalGroupName,
     IdentityField,
     IdentityName,
     PersonField,
@@ -22,19 +24,21 @@ from shared.vocabulary.permissions import Permission
 
 
 class AnchoredIdentity(Model):
-    """An identity, the person behind it, its keys, and the groups for which it may decide."""
+    """An identity, the person behind it, its keys, and the groups for which it may decide and edit."""
 
     person: PersonField | None = None
     keys: tuple[PublicKey, ...] = ()
     must_sign: bool = True
     decides: tuple[ApprovalGroupField, ...] = ()
+    edits: tuple[ApprovalGroupField, ...] = ()
 
 
 class AnchoredGroup(Model):
-    """A group's quorum, whether requesters count in it, and how long approvals stay good."""
+    """A group's quorum, whether requesters and editors count in it, and how long approvals stay good."""
 
     quorum: int
     requester_counts: bool = False
+    editor_may_approve: bool = False
     approvals_stay_good_hours: int
 
 
@@ -58,13 +62,8 @@ class Anchor(Model):
                     person=identity.person,
                     keys=identity.keys,
                     must_sign=identity.must_sign,
-                    decides=tuple(
-                        sorted(
-                            group
-                            for group, permissions in identity.permissions.items()
-                            if Permission.DECIDE in permissions
-                        )
-                    ),
+                    decides=_groups(identity, Permission.DECIDE),
+                    edits=_groups(identity, Permission.EDIT),
                 )
                 for name, identity in policy.file.identities.items()
             },
@@ -72,6 +71,7 @@ class Anchor(Model):
                 name: AnchoredGroup(
                     quorum=group.quorum,
                     requester_counts=group.requester_counts,
+                    editor_may_approve=group.editor_may_approve,
                     approvals_stay_good_hours=group.approvals_stay_good_hours,
                 )
                 for name, group in policy.file.approval_groups.items()
@@ -107,3 +107,7 @@ class Anchor(Model):
                 )
             )
         return b64decode(encoded)
+
+
+def _groups(identity: Identity, permission: Permission) -> tuple[ApprovalGroupName, ...]:
+    return tuple(sorted(group for group, permissions in identity.permissions.items() if permission in permissions))

@@ -69,7 +69,7 @@ def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Sto
     _, revision = verify_revision(evidence, anchor, now=now)
     if revision.revision.request_id != file.request_id:
         raise RefusedError(finding("evidence.request-differs", "the file names another request than its evidence"))
-    steps = _beginning(file, revision)
+    steps = _beginning(file, revision, anchor)
     if evidence.verdict is None:
         if evidence.issuance is not None or evidence.revocation is not None:
             raise RefusedError(finding("evidence.verdict-missing", "a certificate without approval's verdict"))
@@ -141,18 +141,21 @@ def _decided(decision: VerifiedDecision) -> str:
     return f"{decision.signed_at.isoformat()}  {decision.decision.approver} {verb} it"
 
 
-def _beginning(file: EvidenceFile, revision: VerifiedRevision) -> list[str]:
+def _beginning(file: EvidenceFile, revision: VerifiedRevision, anchor: Anchor) -> list[str]:
     content = revision.revision
     signed = "signed" if file.evidence.submission.kind == "jws" else "unsigned"
     return [
         f"{signed} submission by {', '.join(content.requesters)}: {content.subject}",
-        *map(_revised, (*revision.former, revision)),
+        *(_revised(each, anchor) for each in (*revision.former, revision)),
     ]
 
 
-def _revised(revision: VerifiedRevision) -> str:
+def _revised(revision: VerifiedRevision, anchor: Anchor) -> str:
     number = revision.revision.number
     who = "intake accepted it" if number == 1 else "approval renewed it under another policy"
+    if revision.edit is not None:
+        known = "" if revision.edit.editor in anchor.identities else " (whom the anchor does not know)"
+        who = f"{revision.edit.editor}{known} edited it, and approval accepted that"
     return f"{revision.signed_at.isoformat()}  {who} as revision {number}, {revision.digest}"
 
 

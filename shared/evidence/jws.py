@@ -39,6 +39,7 @@ class Typ(StrEnum):
     PRODUCT_FACTS = "ra-product-facts+jws"
     SUBMISSION = "ra-submission+jws"
     REVISION = "ra-revision+jws"
+    EDIT = "ra-edit+jws"
     DECISION = "ra-decision+jws"
     VERDICT = "ra-verdict+jws"
     INTENT = "ra-intent+jws"

@@ -1,17 +1,18 @@
 """The steps of the evidence: what each signature is made over."""
 
+import operator
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from shared.contracts.content import Line, Notes
+from shared.contracts.content import EditedContent, Line, Notes
 from shared.contracts.events import MOST_REVISIONS
 from shared.policy.fitness import Proposal
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding
-from shared.vocabulary.model import Blob, Model
+from shared.vocabulary.model import Blob, Model, is_none
 from shared.vocabulary.names import DigestField, EmailAddress, IdentityField, RequestIdField
 from shared.vocabulary.reasons import RevocationReason
 from shared.x509.csr import parse_csr
@@ -24,10 +25,20 @@ MOST_IN_A_CHAIN = 10
 SerialNumber = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{1,40}\z")]
 
 
+class Edit(EditedContent):
+    """Step 2: an approver's word on what a request shall be, in place of one revision of it."""
+
+    request_id: RequestIdField
+    predecessor: DigestField
+    """The revision that was edited: an edit serves once."""
+    editor: IdentityField
+
+
 class Revision(Model):
     """Steps 1 and 2: one version of a request's content, with the part of the policy that applies to it.
 
-    The first is intake's. A later one is a renewal by approval: the same content under a policy that has changed.
+    The first is intake's. A later one is approval's: what follows from an edit, or a renewal, the same content under a
+    policy that has changed.
     """
 
     request_id: RequestIdField
@@ -53,6 +64,10 @@ class Revision(Model):
     """Of the policy that its duty had in force, whole."""
     findings: tuple[Finding, ...] = ()
     """Warnings and notes of the screening, for the approvers."""
+    edit: DigestField | None = Field(default=None, exclude_if=is_none)
+    """The latest edit, of which this follows, whether it was renewed since or not; none while nobody edited it."""
+    editors: Annotated[tuple[IdentityField, ...], Field(exclude_if=operator.not_)] = ()
+    """Who edited it so far, each once."""
 
 
 RENEWABLE = frozenset(
@@ -60,8 +75,17 @@ RENEWABLE = frozenset(
 )
 """The fields in which a renewal may differ from the revision before it.
 
-Subject, names and extensions follow from the submission and the policy, so that approval has no choice in them.
+Subject, names and extensions follow from submission, edit and policy, so that approval has no choice in them.
 """
+EDITED = RENEWABLE | {"name", "expires_on", "notes", "emails", "edit", "editors"}
+"""The fields in which a revision that was edited may differ from the one before it: approval has no choice in these
+either."""
+_SCREENED = ("dn.", "eku.", "extension.", "lint.", "name.", "validity.")
+
+
+def outlives_an_edit(found: Finding) -> bool:
+    """Whether a finding is about what no edit changes: the others are found anew, or not any more."""
+    return not found.code.startswith(_SCREENED)
 
 
 def proposal_of(revision: Revision, resolved: ResolvedPolicy, *, today: date) -> Proposal:

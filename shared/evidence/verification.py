@@ -14,24 +14,23 @@ from shared.contracts.statement import JwsStatement, UnsignedSubmission
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import SKEW, Typ, Verified, kid_of, payload_of, verify
+from shared.evidence.revisions import check_chain, check_contents, link_of
 from shared.evidence.steps import (
-    RENEWABLE,
     Decision,
     DecisionKind,
+    Edit,
     Issuance,
     Revision,
     Revocation,
     Verdict,
     proposal_of,
 )
-from shared.policy.composition import compose
 from shared.policy.fitness import check_request
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest, IdentityName
-from shared.x509.csr import VerifiedCsr, parse_csr
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,24 @@ class VerifiedRevision:
     revision: Revision
     digest: Digest
     signed_at: datetime
+    edit: Edit | None = None
+    """What came with it, if it was edited; known when the whole chain was read."""
     former: "tuple[VerifiedRevision, ...]" = ()
-    """Those that this one renews, from the first on; known when the whole chain was verified."""
+    """Those before it, from the first on; known when the whole chain was read."""
+
+    @property
+    def edit_in_force(self) -> Edit | None:
+        """The latest edit, of which this follows; none while nobody edited it."""
+        return next((each.edit for each in (self, *reversed(self.former)) if each.edit is not None), None)
+
+
+@dataclass(frozen=True)
+class VerifiedEdit:
+    """Step 2: an edit, its digest, and when it was signed."""
+
+    edit: Edit
+    digest: Digest
+    signed_at: datetime
 
 
 @dataclass(frozen=True)
@@ -100,22 +115,81 @@ def verify_submission(
 def verify_revision(
     evidence: Evidence, anchor: Anchor, *, now: datetime
 ) -> tuple[VerifiedSubmission, VerifiedRevision]:
-    """Steps 0 to 2: the submission, and the revision in force that follows from it.
+    """Steps 0 to 2: the submission, and the revision in force that follows from it and from who edited it.
 
     Raises:
         RefusedError: with the first finding that breaks the chain, or all that the contents give.
     """
-    chain = [read_revision(statement.jws, anchor, now=now) for statement in evidence.revisions]
+    submission, revision = follow_revisions(evidence, anchor, now=now)
+    findings = list(_check_edits(evidence, revision, anchor, now=now))
+    if findings:
+        raise RefusedError.of(findings)
+    return submission, revision
+
+
+def follow_revisions(
+    evidence: Evidence, anchor: Anchor, *, now: datetime
+) -> tuple[VerifiedSubmission, VerifiedRevision]:
+    """Steps 0 to 2 as far as the duties and the requester vouch for them: whether editors do, is not looked at.
+
+    Good for what ends a request and for records of the past; never for what is to be ordered.
+
+    Raises:
+        RefusedError: with the first finding that breaks the chain, or all that the contents give.
+    """
+    links = [link_of(statement) for statement in evidence.revisions]
+    chain = [
+        replace(read_revision(statement.jws, anchor, now=now), edit=link.edit)
+        for statement, link in zip(evidence.revisions, links, strict=True)
+    ]
     submission = verify_submission(evidence.submission, anchor, signers=chain[0].revision.requesters, now=now)
     findings = [
-        *check_chain([(each.revision, each.digest) for each in chain]),
+        *check_chain(links),
         *_check_times(submission, chain),
         *_check_requesters(chain[0].revision, submission, anchor),
-        *_check_contents([each.revision for each in chain], submission),
+        *check_contents(links, submission.content),
     ]
     if findings:
         raise RefusedError.of(findings)
     return submission, replace(chain[-1], former=tuple(chain[:-1]))
+
+
+def _check_edits(evidence: Evidence, revision: VerifiedRevision, anchor: Anchor, *, now: datetime) -> Iterator[Finding]:
+    """Whether editors vouch for what is in force, and may edit now.
+
+    Nothing of an edit counts that was edited again: it is a record, and its editor may have left since.
+    """
+    chain = (*revision.former, revision)
+    for number, (statement, each) in enumerate(zip(evidence.revisions, chain, strict=True)):
+        if statement.edit is None or each.edit is None:
+            continue
+        is_in_force = each.edit is revision.edit_in_force
+        if not is_in_force and each.edit.editor not in anchor.identities:
+            continue
+        edit = verify_edit(statement.edit, anchor, now=now)
+        if edit.signed_at + SKEW < chain[number - 1].signed_at or each.signed_at + SKEW < edit.signed_at:
+            yield finding("evidence.order", "an edit was not made between the revision it edits and what came of it")
+        if is_in_force:
+            yield from check_editor(edit.edit, each.revision, anchor)
+
+
+def verify_edit(statement: JwsStatement, anchor: Anchor, *, now: datetime) -> VerifiedEdit:
+    """Step 2, an edit on its own: signed with a key of the editor it names.
+
+    Raises:
+        RefusedError: the signature does not hold or the payload is malformed.
+    """
+    claimed = Edit.read(payload_of(statement.jws), code="edit.invalid")
+    verified = verify(statement.jws, Typ.EDIT, anchor.keys_of(claimed.editor), now=now)
+    return VerifiedEdit(claimed, verified.digest, verified.signed_at)
+
+
+def check_editor(edit: Edit, revision: Revision, anchor: Anchor) -> Iterator[Finding]:
+    """Why the editor may not edit a request of this group now."""
+    group = revision.policy.approval_group
+    editor = anchor.identities.get(edit.editor)
+    if editor is None or editor.person is None or group not in editor.edits:
+        yield finding("edit.not-an-editor", f"may not edit for {group}", value=edit.editor)
 
 
 def read_revision(token: str, anchor: Anchor, *, now: datetime) -> VerifiedRevision:
@@ -128,21 +202,6 @@ def read_revision(token: str, anchor: Anchor, *, now: datetime) -> VerifiedRevis
     duty = Duty.INTAKE if claimed.number == 1 else Duty.APPROVAL
     signed = verify(token, Typ.REVISION, anchor.duties[duty], now=now)
     return VerifiedRevision(claimed, signed.digest, signed.signed_at)
-
-
-def check_chain(revisions: Sequence[tuple[Revision, Digest]]) -> Iterator[Finding]:
-    """Why these revisions, with their digests, don't follow from one another. No key is needed to tell."""
-    predecessor = None
-    for number, (revision, digest) in enumerate(revisions, start=1):
-        if revision.number != number or revision.predecessor != predecessor:
-            yield finding("evidence.revisions", "revisions are numbered from 1 on, and each names the one before it")
-        predecessor = digest
-    for (former, _), (renewal, _) in pairwise(revisions):
-        for field in sorted(set(Revision.model_fields) - RENEWABLE):
-            if getattr(renewal, field) != getattr(former, field):
-                yield finding("evidence.renewal-differs", f"a renewal has changed {field}")
-        if renewal.findings[: len(former.findings)] != former.findings:
-            yield finding("evidence.renewal-differs", "a renewal has left out findings of the revision before it")
 
 
 def _check_times(submission: VerifiedSubmission, chain: Sequence[VerifiedRevision]) -> Iterator[Finding]:
@@ -166,36 +225,6 @@ def _check_requesters(revision: Revision, submission: VerifiedSubmission, anchor
         yield finding("evidence.requesters-differ", "who the request is for is not among its requesters")
 
 
-def _check_contents(revisions: Sequence[Revision], submission: VerifiedSubmission) -> Iterator[Finding]:
-    csr = parse_csr(submission.content.csr)
-    for revision in revisions:
-        yield from _check_content(revision, submission.content, csr)
-
-
-def _check_content(revision: Revision, content: RequestContent, csr: VerifiedCsr) -> Iterator[Finding]:
-    composed = compose(csr, content.entered, revision.policy)
-    same = {
-        "request_id": content.request_id == revision.request_id,
-        "name": content.name == revision.name,
-        "method": content.method == revision.method,
-        "csr": csr.der == revision.csr and csr.spki_sha256 == revision.public_key,
-        "subject": composed.subject == revision.subject,
-        "names": composed.names == revision.names,
-        "extensions": composed.extensions == revision.extensions,
-        "signing_certificate": content.signing_certificate == revision.policy.signing_certificate,
-        "approval_group": content.approval_group == revision.policy.approval_group,
-        "extension_profile": content.extension_profile == revision.policy.extension_profile,
-        "dn_profile": content.dn_profile == revision.policy.dn_profile,
-        "signature_hash": content.signature_hash in (None, revision.policy.signature_hash),
-        "expires_on": content.expires_on == revision.expires_on,
-        "notes": content.notes == revision.notes,
-        "emails": content.emails == revision.emails,
-    }
-    for field, equal in same.items():
-        if not equal:
-            yield finding("evidence.content-differs", f"{field} is not what the requester asked for")
-
-
 def judged_by(resolved: ResolvedPolicy, revision: Revision, *, today: date) -> list[Finding]:
     """What speaks against this revision's content under this part of a policy, at this date."""
     return check_request(proposal_of(revision, resolved, today=today))
@@ -215,18 +244,19 @@ def verify_decision(statement: JwsStatement, anchor: Anchor, *, now: datetime) -
 def check_decider(decision: Decision, revision: VerifiedRevision, anchor: Anchor) -> Iterator[Finding]:
     """Why this decision would not count for this revision.
 
-    An approval counts for exactly the revision that it names. A denial counts for the renewals of that revision, too:
-    the content is the same, and a change of the policy must not take an objection away.
+    An approval counts for exactly the revision that it names, and not from whoever edited the request. A denial counts
+    for every later revision, too: neither a change of the policy nor somebody else's edit takes an objection away.
     """
     group = revision.revision.policy.approval_group
     approver = anchor.identities.get(decision.approver)
     if approver is None or group not in approver.decides or approver.person is None:
         yield finding("decision.not-an-approver", f"may not decide for {group}", value=decision.approver)
-    requesters = revision.revision.requesters
-    people = {anchor.person_of(requester) for requester in requesters} - {None}
-    asks = decision.approver in requesters or (approver is not None and approver.person in people)
+    asks = _is_or_owns(decision.approver, revision.revision.requesters, anchor)
     if asks and not _requesters_count(revision.revision, anchor):
         yield finding("decision.by-requester", "who asks can't agree", value=decision.approver)
+    edited = _is_or_owns(decision.approver, revision.revision.editors, anchor)
+    if edited and decision.decision is DecisionKind.APPROVE and not _editors_count(revision.revision, anchor):
+        yield finding("decision.by-editor", "who edited it can't approve it", value=decision.approver)
     counts_for = {revision.digest}
     if decision.decision is DecisionKind.DENY:
         counts_for |= {former.digest for former in revision.former}
@@ -238,10 +268,22 @@ def check_decider(decision: Decision, revision: VerifiedRevision, anchor: Anchor
         )
 
 
+def _is_or_owns(approver: IdentityName, identities: Sequence[IdentityName], anchor: Anchor) -> bool:
+    """Whether the approver is one of these, or the person behind one."""
+    people = {anchor.person_of(identity) for identity in identities} - {None}
+    return approver in identities or anchor.person_of(approver) in people
+
+
 def _requesters_count(revision: Revision, anchor: Anchor) -> bool:
     """Whether the group lets requesters agree, by the policy that was signed and by the verifier's own."""
     group = anchor.approval_groups.get(revision.policy.approval_group)
     return revision.policy.requester_counts and group is not None and group.requester_counts
+
+
+def _editors_count(revision: Revision, anchor: Anchor) -> bool:
+    """Whether the group lets editors approve, by the policy that was signed and by the verifier's own."""
+    group = anchor.approval_groups.get(revision.policy.approval_group)
+    return revision.policy.editor_may_approve and group is not None and group.editor_may_approve
 
 
 def verify_decisions(
@@ -300,7 +342,7 @@ def verify_verdict(evidence: Evidence, anchor: Anchor, *, now: datetime) -> Verd
     Raises:
         RefusedError: with every finding.
     """
-    _, revision = verify_revision(evidence, anchor, now=now)
+    _, revision = follow_revisions(evidence, anchor, now=now)
     _, verdict = _read_verdict(evidence, anchor, now=now)
     decisions = [digest_of(payload_of(statement.jws)) for statement in evidence.decisions]
     findings = list(_check_verdict(verdict, revision, decisions))

@@ -1,6 +1,9 @@
-"""What a certificate is to be judged as."""
+"""What a certificate is to be judged as, and by what."""
 
 from enum import StrEnum
+from typing import Protocol
+
+from shared.vocabulary.findings import Finding
 
 
 class LintKind(StrEnum):
@@ -14,3 +17,15 @@ class LintKind(StrEnum):
     """The same with extended validation."""
     PRIVATE = "private"
     """Of a private CA: RFC 5280 alone."""
+
+
+class Linter(Protocol):
+    """Judges certificates by the rules of their kind."""
+
+    async def lint(self, der: bytes, kind: LintKind) -> list[Finding]:
+        """Everything that is wrong with this certificate, or worth noting.
+
+        Raises:
+            UnavailableError: of `linter`: it is away.
+        """
+        ...

@@ -62,7 +62,7 @@ class Identity(Model):
     person: PersonField | None = None
     keys: tuple[PublicKey, ...] = ()
     must_sign: StrictBool = True
-    """Whether its submissions must carry its signature; decisions always must."""
+    """Whether its submissions must carry its signature; edits and decisions always must."""
     emails: Annotated[tuple[EmailAddress, ...], Field(max_length=10)] = ()
     """Where it is told by mail."""
     permissions: dict[ApprovalGroupField, frozenset[Permission]] = Field(default_factory=dict)
@@ -71,9 +71,10 @@ class Identity(Model):
     def _is_whole(self) -> Self:
         if (self.kind is IdentityKind.PERSON) != (self.person is not None):
             raise ValueError("`person` is given for identities of kind person, and only for these")
-        decides = any(Permission.DECIDE in permissions for permissions in self.permissions.values())
+        held = frozenset(permission for permissions in self.permissions.values() for permission in permissions)
+        decides = bool(held & {Permission.DECIDE, Permission.EDIT})
         if decides and self.kind is not IdentityKind.PERSON:
-            raise ValueError("only an identity of kind person can have the permission decide")
+            raise ValueError("only an identity of kind person can have the permissions decide and edit")
         if (decides or (self.must_sign and self.submits)) and not self.keys:
             raise ValueError("it must sign, so it needs at least one key")
         return self
@@ -103,7 +104,7 @@ class ApprovalGroup(Model):
     requester_counts: StrictBool = False
     """Whether a requester who may decide counts as an approver of the own request."""
     editor_may_approve: StrictBool = False
-    """Whether whoever edited a revision may approve it."""
+    """Whether whoever edited a request may approve it."""
     decide_within_hours: Annotated[StrictInt, Field(ge=1, le=24 * 90)] = 24 * 14
     """Without a quorum by then, a request expires."""
     reminders_hours: Annotated[tuple[Annotated[StrictInt, Field(ge=1)], ...], Field(max_length=10)] = ()

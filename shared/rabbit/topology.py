@@ -268,6 +268,7 @@ def _identity_rights(policy: Policy, name: IdentityName) -> Rights:
 
 _NEEDED = {
     "submit": Permission.SUBMIT,
+    "edit": Permission.EDIT,
     "approve": Permission.DECIDE,
     "deny": Permission.DECIDE,
     "settle": Permission.AUDIT,

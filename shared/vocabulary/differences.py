@@ -8,7 +8,7 @@ from shared.vocabulary.model import Model
 
 MAX_TEXT_LENGTH = 1000
 """Of what something was and of what it is now, in characters: what one event tells of an edit must fit into it."""
-MOST_DIFFERENCES = 20
+MOST_DIFFERENCES = 40
 
 
 class Difference(Model):

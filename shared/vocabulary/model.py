@@ -31,6 +31,11 @@ Blob = Annotated[bytes, BeforeValidator(_from_base64), PlainSerializer(_to_base6
 """Bytes that are base64 (RFC 4648 §4) in JSON."""
 
 
+def is_none(value: object) -> bool:
+    """Whether a field can be left out: what was written before there was such a field keeps its bytes."""
+    return value is None
+
+
 class Model(BaseModel):
     """A frozen value object; a field that it does not know is an error."""
 

@@ -12,6 +12,7 @@ from services.approval import handlers as approval
 from services.approval import withdrawing
 from services.approval.compatibility import Compatibility
 from services.approval.due import DueCases
+from services.approval.editing import EditHandler
 from services.approval.holding import HeldCases
 from services.approval.model import KnownFacts
 from services.approval.verdicts import Verdicts
@@ -255,7 +256,7 @@ class Approval(InProcess):
     """Approval, which has heard that everything goes together; `work_off` plays the scheduler's part."""
 
     def __init__(self, policy_text: str | None = None) -> None:
-        self.cases, self.facts = MemoryCases(), MemoryFacts()
+        self.cases, self.facts, self.linter = MemoryCases(), MemoryFacts(), MemoryLinter()
         self.attested = MemoryAttestations()
         super().__init__(Duty.APPROVAL, policy_text)
         self.hear()
@@ -297,6 +298,7 @@ class Approval(InProcess):
                 events.ProductFactsTaken,
                 approval.ProductFactsHandler(self.facts, in_force, self.evidence, ages, clock),
             ),
+            (commands.EditRequest, EditHandler(cases, in_force, self.linter, self.key, clock)),
             (commands.ApproveRequest, decision),
             (commands.DenyRequest, decision),
             (commands.WithdrawRequest, withdrawing.WithdrawRequestHandler(cases, in_force, withdrawals, clock)),

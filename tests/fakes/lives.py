@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from shared.contracts import events
 from shared.contracts.content import RequestContent
+from shared.evidence.differences import differences
 from shared.evidence.jws import Typ, payload_of
 from shared.evidence.steps import DecisionKind, Issuance, Revocation
 from shared.messaging.messages import Delivery
@@ -43,6 +44,13 @@ class Life:
         """Approval renews the revision, of which it tells nobody before it is decided on."""
         self.begun = world.renewed(self.begun, policy_now)
         return self
+
+    def edited(self, **says: object) -> "Life":
+        """Carol edits it, and approval tells of that."""
+        former, self.begun = self.begun.revision, world.edited(self.begun, **says)  # type: ignore[arg-type]  # fields
+        told = differences(former, self.begun.revision)
+        about = {**self._about, "by": "carol", "differences": told, "evidence": self.begun.evidence}
+        return self._tell(events.RequestEdited.model_validate(about))
 
     def denied(self) -> "Life":
         request_id = self.begun.revision.request_id

@@ -104,7 +104,7 @@ async def test_a_reminder_that_would_remind_nobody_is_not_told() -> None:
         'kind = "system"\ndescription = "The web', 'kind = "person"\nperson = "alice"\ndescription = "The web'
     )
     start = text.index("[identities.carol]")
-    case = await open_case(policy_text=text[:start] + text[start:].replace('["decide", "view"]', '["view"]', 1))
+    case = await open_case(policy_text=text[:start] + text[start:].replace('["decide", "view", ', '["view", ', 1))
     await case.approve("ben")
     assert await look(case.duty, NOW + 24 * HOUR) == []
     assert (await case.stored()).sequence == 1

@@ -8,7 +8,7 @@ import pytest
 
 from shared.contracts import commands
 from shared.contracts.events import Evidence
-from shared.contracts.statement import JwsStatement
+from shared.contracts.statement import JwsStatement, RevisionStatement
 from shared.evidence.jws import Typ
 from shared.evidence.steps import DecisionKind
 from shared.evidence.verification import verify_approval
@@ -218,7 +218,7 @@ async def test_a_redelivered_decision_is_answered_with_the_same_messages_and_cha
 async def test_forged_evidence_opens_no_case_and_is_counted() -> None:
     duty, begun = Approval(), world.accepted()
     forged = signing_key("mallory").sign(begun.revision.canonical(), Typ.REVISION, NOW)
-    evidence = begun.evidence.model_copy(update={"revisions": (JwsStatement(jws=forged),)})
+    evidence = begun.evidence.model_copy(update={"revisions": (RevisionStatement(jws=forged),)})
     case = Opened(duty, begun)
     await duty.handle(event(case.accepted_event(evidence), sequence=1))
     assert duty.cases.documents == {}

@@ -7,7 +7,7 @@ from shared.contracts import commands, events
 from shared.contracts.envelope import MAX_MESSAGE_BYTES
 from shared.contracts.events import MOST_CHAIN_BYTES, MOST_REVISIONS, chain_fits
 from shared.contracts.replies import CaseResult, PendingResult
-from shared.contracts.statement import JwsStatement
+from shared.contracts.statement import JwsStatement, RevisionStatement
 from shared.errors import RefusedError
 from shared.evidence.jws import Typ, payload_of
 from shared.evidence.steps import Decision, DecisionKind, Revision
@@ -244,7 +244,7 @@ async def test_approval_countersigns_no_content_that_was_changed_in_its_database
     case = await open_case()
     forged = case.begun.revision.model_copy(update={"name": "another"})
     token = signing_key("mallory").sign(forged.canonical(), Typ.REVISION, NOW)
-    evidence = case.begun.evidence.model_copy(update={"revisions": (JwsStatement(jws=token),)})
+    evidence = case.begun.evidence.model_copy(update={"revisions": (RevisionStatement(jws=token),)})
     stored = await case.stored()
     await case.duty.cases.replace(stored.model_copy(update={"evidence": evidence}))
     case.duty.adopt(QUORUM_OF_THREE)
@@ -291,7 +291,7 @@ async def test_the_longest_chain_with_the_largest_quorum_fits_into_one_message()
     token = JwsStatement(jws=signing_key("alice").sign(payload.canonical(), Typ.DECISION, NOW))
     chain = case.begun.evidence
     room = MOST_CHAIN_BYTES - len(chain.submission.canonical())
-    longest = JwsStatement(jws=f"a.{'b' * (room // 5)}.c")
+    longest = RevisionStatement(jws=f"a.{'b' * (room // 5)}.c")
     whole = chain.model_copy(update={"revisions": (longest,) * 5, "decisions": (token,) * 21, "verdict": token.jws})
     told = events.RequestApproved(request_id=case.id, approval_group=WEB, evidence=whole)
     body = publish_event(told, origin=case.id, sequence=2, policy_serial=10**18 - 1, at=NOW).body

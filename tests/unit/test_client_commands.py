@@ -21,7 +21,7 @@ from shared.client.errors import (
 )
 from shared.client.profile import BrokerProfile, Profile
 from shared.contracts import commands, events, replies
-from shared.contracts.statement import JwsStatement, UnsignedSubmission
+from shared.contracts.statement import JwsStatement, RevisionStatement, UnsignedSubmission
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import Typ, payload_of, verify
@@ -331,7 +331,7 @@ async def test_nothing_is_signed_that_shows_something_else_than_it_says() -> Non
 
 def _signed(case: replies.CaseResult, payload: bytes, *, by: str = Duty.INTAKE) -> replies.CaseResult:
     token = signing_key(by).sign(payload, Typ.REVISION, NOW)
-    return case.model_copy(update={"revision": JwsStatement(jws=token)})
+    return case.model_copy(update={"revision": RevisionStatement(jws=token)})
 
 
 async def test_with_an_anchor_only_intakes_own_signature_makes_a_case_worth_signing() -> None:

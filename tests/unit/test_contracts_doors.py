@@ -63,6 +63,7 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
         "ra.withdrawal.granted.v1": Duty.ISSUER,
         "ra.withdrawal.refused.v1": Duty.ISSUER,
         "ra.signing-certificate.list.v1": None,
+        "ra.request.edit.v1": None,
         "ra.request.approve.v1": None,
         "ra.request.deny.v1": None,
         "ra.request.withdraw.v1": None,

@@ -12,7 +12,7 @@ from services.desk.__main__ import app
 from services.desk.audit import Standing, check_consistency, verify_against
 from services.desk.exits import Exit
 from shared.contracts.events import Evidence
-from shared.contracts.statement import JwsStatement, UnsignedSubmission
+from shared.contracts.statement import RevisionStatement, UnsignedSubmission
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import EvidenceFile, read_evidence
@@ -67,7 +67,7 @@ def _unsigned() -> bytes:
     asked = world.content()
     revision = world.revision_of(asked, world.policy(), requesters=("portal",))
     token = signing_key(Duty.INTAKE).sign(revision.canonical(), Typ.REVISION, NOW)
-    evidence = Evidence(submission=UnsignedSubmission(content=asked), revisions=(JwsStatement(jws=token),))
+    evidence = Evidence(submission=UnsignedSubmission(content=asked), revisions=(RevisionStatement(jws=token),))
     return EvidenceFile(request_id=asked.request_id, evidence=evidence).canonical()
 
 

@@ -18,6 +18,7 @@ from shared.evidence.verification import verify_approval, verify_decisions, veri
 from shared.policy.policy import Policy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Severity, finding
+from shared.vocabulary.model import digest_of
 from tests import world
 from tests.world import NOW, Approved, decision
 
@@ -75,7 +76,8 @@ def _another(field: str) -> object:
         emails=("eve@example.com",),
         expires_on=(NOW + timedelta(days=9)).date(),
     )
-    return getattr(world.revision_of(asked, newer(), requesters=("portal", "ben")), field)
+    another = world.revision_of(asked, newer(), requesters=("portal", "ben"))
+    return getattr(another.model_copy(update={"edit": digest_of(b"another"), "editors": ("eve",)}), field)
 
 
 @pytest.mark.parametrize("field", sorted(set(Revision.model_fields) - RENEWABLE - {"method"}))

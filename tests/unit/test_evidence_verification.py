@@ -7,7 +7,7 @@ import pytest
 
 from services.issuer.rules import standing_denial, verify_entry, verify_for_order
 from shared.contracts.events import Evidence
-from shared.contracts.statement import JwsStatement, UnsignedSubmission
+from shared.contracts.statement import JwsStatement, RevisionStatement, UnsignedSubmission
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import EvidenceFile, read_evidence, verify_evidence
@@ -45,7 +45,7 @@ def _resigned(base: Approved, *, signer: str = Duty.INTAKE, **changes: object) -
     decisions = tuple(decision(digest, revision.request_id, by=name) for name in ("alice", "ben"))
     return _with(
         base,
-        revisions=(JwsStatement(jws=token),),
+        revisions=(RevisionStatement(jws=token),),
         decisions=decisions,
         verdict=verdict(digest, revision.request_id, decisions),
     )
@@ -127,7 +127,7 @@ def _approved_by_its_requester(policy: Policy) -> Evidence:
     decisions = tuple(decision(digest, asked.request_id, by=name) for name in ("alice", "ben"))
     return Evidence(
         submission=world.submission(asked, by="ben"),
-        revisions=(JwsStatement(jws=token),),
+        revisions=(RevisionStatement(jws=token),),
         decisions=decisions,
         verdict=verdict(digest, asked.request_id, decisions),
     )

@@ -60,6 +60,16 @@ LIVES: dict[str, tuple[Callable[[], Life], State]] = {
         State.REVOKED,
     ),
     "denied after a renewal": (lambda: begin().renewed(SHORTER).denied(), State.DENIED),
+    "edited": (lambda: begin().edited(name="another"), State.PENDING),
+    "edited and issued": (
+        lambda: begin().edited(name="another").edited(notes="x").approved(by=("alice", "ben")).issued().revoked(),
+        State.REVOKED,
+    ),
+    "edited after a return": (
+        lambda: begin().approved().returned().edited(notes="x").renewed(SHORTER).approved().issued(),
+        State.ISSUED,
+    ),
+    "denied after an edit": (lambda: begin().edited(name="another").denied(), State.DENIED),
     "withdrawn after a return": (lambda: begin().approved().returned().withdrawn(), State.WITHDRAWN),
 }
 every_life = pytest.mark.parametrize(("name", "end"), [(name, end) for name, (_, end) in LIVES.items()], ids=LIVES)

@@ -8,7 +8,7 @@ import pytest
 
 from shared.contracts import commands
 from shared.contracts.events import Evidence
-from shared.contracts.statement import JwsStatement
+from shared.contracts.statement import JwsStatement, RevisionStatement
 from shared.evidence.jws import Typ, payload_of
 from shared.evidence.steps import DecisionKind
 from shared.identifiers import new_request_id
@@ -45,7 +45,7 @@ def _with(case: Accepted, **update: Any) -> Evidence:
 
 
 def _revision_by(case: Accepted, signer: str) -> JwsStatement:
-    return JwsStatement(jws=signing_key(signer).sign(case.begun.revision.canonical(), Typ.REVISION, NOW))
+    return RevisionStatement(jws=signing_key(signer).sign(case.begun.revision.canonical(), Typ.REVISION, NOW))
 
 
 OWN_VERDICT = {

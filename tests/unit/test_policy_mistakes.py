@@ -163,7 +163,7 @@ CROSS: dict[str, tuple[str, str, str, str]] = {
         "tls-server",
     ),
     "alternative names from nowhere": (
-        'editable_by = ["requester"]\nkinds',
+        'editable_by = ["requester", "approver"]\nkinds',
         "from_csr = false\nkinds",
         "policy.profile-unsatisfiable",
         "tls-server",
@@ -325,12 +325,12 @@ SHAPES: dict[str, tuple[str, str, str]] = {
     "a pattern that looks back": ('"[A-Z]{2}"', "'([A-Z])\\1'", "back-references"),
     "a pattern without end": ('"[A-Z]{2}"', f'"[A-Z]{{{"9" * 30}}}"', "`pattern` is no regular expression"),
     "an attribute required from nowhere": (
-        'required = true\neditable_by = ["requester"]',
+        'required = true\neditable_by = ["requester", "approver"]',
         "required = true\nfrom_csr = false",
         "attributes.2",
     ),
     "an attribute that approvers alone may enter": (
-        'required = true\neditable_by = ["requester"]',
+        'required = true\neditable_by = ["requester", "approver"]',
         'required = true\nfrom_csr = false\neditable_by = ["approver"]',
         "attributes.2",
     ),

@@ -145,6 +145,7 @@ def test_an_identity_sends_the_commands_it_may_under_its_own_name_only(name: str
     for contract in COMMANDS:
         allowed = {
             "submit": name in SUBMITTERS,
+            "edit": name == "carol",
             "approve": name in DECIDERS,
             "deny": name in DECIDERS,
             "settle": name in AUDITORS,
