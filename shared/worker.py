@@ -19,7 +19,7 @@ from shared.config import DutySettings, HttpSettings, Secret, read_settings
 from shared.errors import RefusedError, UnavailableError
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey
-from shared.messaging.gate import Gate
+from shared.messaging.gate import LONGEST_PAUSE, Gate
 from shared.messaging.policy_gate import PolicyGate
 from shared.messaging.runtime import Routes, Runtime
 from shared.mongo.database import Database
@@ -93,9 +93,11 @@ class Worker(Generic[SettingsT]):
             changed=self.link.renew,
         )
 
-    def open_gate(self, name: str, probe: Callable[[], Awaitable[None]]) -> Gate:
+    def open_gate(
+        self, name: str, probe: Callable[[], Awaitable[None]], *, longest_pause: float = LONGEST_PAUSE
+    ) -> Gate:
         """The gate of something that this duty depends on; made on the running event loop."""
-        return Gate(name, probe, on_change=lambda up: self._dependencies.set(name, up=up))
+        return Gate(name, probe, on_change=lambda up: self._dependencies.set(name, up=up), longest_pause=longest_pause)
 
     def open_policy_gate(self) -> PolicyGate:
         """The gate before which events wait for a policy that is not in force here yet."""

@@ -1,12 +1,17 @@
 """Intake's composition root."""
 
 import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from services.intake.adapters.blocklist import BlocklistFolder
 from services.intake.adapters.keys import MongoKeys
 from services.intake.adapters.requests import MongoRequests
-from services.intake.config import IntakeSettings
+from services.intake.adapters.smtp import SmtpServer
+from services.intake.announcing import Announcer
+from services.intake.config import IntakeSettings, MailSettings
 from services.intake.handlers import (
     ExportEvidenceHandler,
     LifecycleHandler,
@@ -16,12 +21,21 @@ from services.intake.handlers import (
     ShowStatusHandler,
     SubmitRequestHandler,
 )
+from services.intake.mail.allowance import Allowance
+from services.intake.mail.composing import Composer
+from services.intake.mail.counting import MailCount
+from services.intake.mail.ports import SERVER
+from services.intake.mail.queueing import Pace
+from services.intake.mail.sending import Sending
+from services.intake.mail.templates import Templates
+from services.intake.warning import ExpiryWarnings
 from shared.contracts import commands
 from shared.contracts.catalogue import EVENTS
 from shared.lint.worker import LintWorker
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
-from shared.observability.metrics import note_blocklist
+from shared.messaging.schedule import Schedule, milliseconds
+from shared.observability.metrics import MailMetrics, note_blocklist
 from shared.rabbit.link import Subscription
 from shared.rabbit.topology import commands_queue, events_queue, submissions_queue, submitters
 from shared.vocabulary.duties import Duty
@@ -33,8 +47,74 @@ SUBMISSIONS_IN_HAND = 4
 LOOK_EVERY_SECONDS = 10.0
 """How often intake looks whether its blocklist can be used."""
 
+WARN_EVERY_SECONDS = 60.0
+"""How often intake looks for certificates that are about to expire; which ones, is known long before."""
 
-def wire(worker: Worker[IntakeSettings], _gate: Gate) -> Work:
+MAIL_SESSIONS = 2
+"""With the mail server, at once."""
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What runs by itself, and what ends it."""
+
+    run: tuple[Callable[[], Awaitable[None]], ...] = ()
+    finish: tuple[Callable[[float], Awaitable[None]], ...] = ()
+
+
+def wire_mail(
+    worker: Worker[IntakeSettings], mailing: MailSettings | None, requests: MongoRequests, gate: Gate
+) -> Jobs:
+    """Put together what sends mails, if mails are sent."""
+    if mailing is None:
+        return Jobs()
+    server, metrics = SmtpServer(mailing), MailMetrics(worker.registry)
+    server_there = worker.open_gate(SERVER, server.probe, longest_pause=mailing.retry_seconds)
+    sending = Sending(
+        requests=requests,
+        server=server,
+        composer=Composer(Templates(mailing.templates), mailing.from_address, mailing.organisation, mailing.footer),
+        allowance=Allowance(mailing.request_mails_per_hour, worker.clock.now),
+        database=gate,
+        gate=server_there,
+        metrics=metrics,
+        clock=worker.clock,
+        lease=timedelta(seconds=4 * mailing.timeout_seconds),
+        pace=Pace(milliseconds(mailing.retry_seconds), milliseconds(mailing.longest_retry_seconds), mailing.tries),
+    )
+    schedule = Schedule(
+        requests,
+        sending.advance,
+        clock=worker.clock,
+        gate=gate,
+        concurrency=MAIL_SESSIONS,
+        on_done=worker.messages.work_done,
+        on_failure=worker.messages.work_failed,
+        before=[server_there],
+    )
+    counting = MailCount(requests, gate, metrics, worker.clock)
+    return Jobs(
+        (sending.look, schedule.run, counting.run),
+        (schedule.finish, lambda _: server_there.aclose()),
+    )
+
+
+def wire_warnings(worker: Worker[IntakeSettings], warnings: ExpiryWarnings, gate: Gate) -> Jobs:
+    """Put together what warns of certificates that are about to expire."""
+    schedule = Schedule(
+        warnings,
+        warnings.advance,
+        clock=worker.clock,
+        gate=gate,
+        concurrency=1,
+        on_done=worker.messages.work_done,
+        on_failure=worker.messages.work_failed,
+        every_seconds=WARN_EVERY_SECONDS,
+    )
+    return Jobs((schedule.run,), (schedule.finish,))
+
+
+def wire(worker: Worker[IntakeSettings], gate: Gate) -> Work:
     """Put intake together."""
     requests, keys = MongoRequests(worker.database), MongoKeys(worker.database)
     linter = LintWorker()
@@ -42,8 +122,12 @@ def wire(worker: Worker[IntakeSettings], _gate: Gate) -> Work:
     watched = [] if blocklist.folder is None else [worker.open_gate("blocklist", blocklist.probe)]
     note_blocklist(worker.registry, lambda: any(gate.is_open for gate in watched))
     in_force, clock, prefetch = worker.in_force, worker.clock, worker.settings.broker.prefetch
-    submit = SubmitRequestHandler(requests, keys, in_force, blocklist, linter, worker.key, clock)
-    lifecycle = LifecycleHandler(requests, keys, in_force, clock)
+    mailing = worker.settings.mail
+    announcer = Announcer(in_force, clock, mailing)
+    mail = wire_mail(worker, mailing, requests, gate)
+    warnings = wire_warnings(worker, ExpiryWarnings(requests, announcer, worker.link.publish, clock), gate)
+    submit = SubmitRequestHandler(requests, keys, in_force, blocklist, linter, worker.key, announcer, clock)
+    lifecycle = LifecycleHandler(requests, keys, in_force, announcer, clock)
     return Work(
         routes=routes(
             (commands.SubmitRequest, submit),
@@ -66,9 +150,11 @@ def wire(worker: Worker[IntakeSettings], _gate: Gate) -> Work:
         background=[
             linter.warm_up,
             *(partial(gate.keep_probing, LOOK_EVERY_SECONDS) for gate in watched),
+            *mail.run,
+            *warnings.run,
         ],
-        without=[] if watched else ["blocklist"],
-        finish=[lambda _: linter.aclose()],
+        without=[name for name, has in (("blocklist", watched), ("mail", mailing)) if not has],
+        finish=[*mail.finish, *warnings.finish, lambda _: linter.aclose()],
     )
 
 

@@ -1,6 +1,13 @@
 """Intake's settings."""
 
-from shared.config import DutySettings, FilePath, Settings
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from shared.config import DutySettings, FilePath, Port, Settings
+from shared.vocabulary.names import EmailAddress
 
 
 class ScreeningSettings(Settings):
@@ -10,7 +17,71 @@ class ScreeningSettings(Settings):
     """The folder that `badkeys --update-bl` fills; without it, keys that were published are not noticed."""
 
 
+class Tls(StrEnum):
+    """How the way to the mail server is protected; its certificate is always verified."""
+
+    STARTTLS = "starttls"
+    """TLS after a plain greeting (RFC 3207), and never without: usual on port 587."""
+    IMPLICIT = "implicit"
+    """TLS from the first byte (RFC 8314): usual on port 465."""
+    NONE = "none"
+    """Only to a server on this very machine."""
+
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"\A[^\x00-\x1f\x7f\u2028\u2029]+\z")]
+Host = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._:-]{1,253}\z")]
+Domain = Annotated[str, StringConstraints(pattern=r"\A(\*|[a-z0-9.-]{1,253})\z")]
+
+
+class MailSettings(Settings):
+    """How mails are sent, as whom, and to whom they may go."""
+
+    host: Host
+    port: Port
+    tls: Tls
+    ca_file: FilePath | None = None
+    """Certificates (PEM) that may vouch for the server; without it, those that this machine trusts."""
+    username: str | None = None
+    password_file: FilePath | None = None
+    from_address: EmailAddress
+    organisation: Line
+    """Stands beside the address of the sender, and in every mail."""
+    footer: Annotated[str, StringConstraints(max_length=2_000)] = ""
+    """The end of every mail, such as where to ask."""
+    request_domains: Annotated[tuple[Domain, ...], Field(max_length=100)]
+    """Where the addresses must be that a request names; `*` is everywhere, and without any they get no mail."""
+    request_mails_per_hour: Annotated[int, Field(ge=1)] = 200
+    """How many mails one sender's requests may cause to addresses that they name; what is beyond waits."""
+    templates: FilePath | None = None
+    """A folder of templates that take the place of those of the same name that come with the product."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+    """How long the server may take for one step; a lease lasts four times as long."""
+    retry_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """After how long what the server put off is tried again for the first time, each time after twice as long."""
+    longest_retry_seconds: Annotated[float, Field(gt=0)] = 4 * 3600.0
+    tries: Annotated[int, Field(ge=1, le=1_000)] = 36
+    """How often the server may put off one mail until it is given up; that it is away does not count."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("give `username` and `password_file` both, or none of them")
+        if self.tls is Tls.NONE and not _is_loopback(self.host):
+            raise ValueError('`tls = "none"` is for a server on this machine only: give "starttls" or "implicit"')
+        if self.tls is Tls.NONE and self.ca_file is not None:
+            raise ValueError('`ca_file` has no use with `tls = "none"`: leave it out, or use TLS')
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class IntakeSettings(DutySettings):
-    """What every duty needs, and what the screening does."""
+    """What every duty needs, what the screening does, and how mails are sent, if they are."""
 
     screening: ScreeningSettings = ScreeningSettings()
+    mail: MailSettings | None = None

@@ -7,6 +7,7 @@ from datetime import date
 import structlog
 
 from services.intake import known_keys, rules, story
+from services.intake.announcing import Announcer, Occasion, emails_of
 from services.intake.edits import edited_request
 from services.intake.model import KnownKey, RequestRecord
 from services.intake.ports import KeyStore, PublishedKeys, RequestStore
@@ -35,7 +36,6 @@ from shared.messaging.messages import (
     Outcome,
     Outgoing,
     Received,
-    notify,
     publish_event,
     reply_ok,
 )
@@ -65,6 +65,7 @@ class SubmitRequestHandler:
     published: PublishedKeys
     linter: Linter
     key: SigningKey
+    announcer: Announcer
     clock: Clock
 
     async def __call__(self, message: Received[commands.SubmitRequest]) -> Outcome:
@@ -88,7 +89,9 @@ class SubmitRequestHandler:
         found = known_keys.check_known_key(key, requesters, policy)
         screened = await self._linted(replace(screened, added=(*screened.added, *found)), template)
         record, publish = self._recorded(message, submission, screened, policy)
-        if not await self.requests.insert(record.followed_by(message.id, *publish)):
+        announced = self.announcer.submitted(record, submission.content.emails, Occasion(message.id, record.sequence))
+        publish = (*publish, *announced.notices)
+        if not await self.requests.insert(announced.record.followed_by(message.id, *publish)):
             return await self._again(message, submission)
         _refuse_screened(record)
         await self._take_key(record, key)
@@ -182,7 +185,9 @@ class SubmitRequestHandler:
             return
         findings = list(known_keys.check_known_key(key, record.requesters, self.in_force.policy))
         if findings:
-            await self.requests.replace(known_keys.refused_after_all(record, findings))
+            refused = known_keys.refused_after_all(record, findings)
+            announced = self.announcer.submitted(refused, emails_of(record), Occasion(record.id, record.sequence))
+            await self.requests.replace(announced.record)
             raise RefusedError.of(findings)
         await self._take_key(record, key)
 
@@ -295,6 +300,7 @@ class LifecycleHandler:
     requests: RequestStore
     keys: KeyStore
     in_force: PolicyInForce
+    announcer: Announcer
     clock: Clock
 
     async def __call__(self, message: Received[events.LifecycleEvent]) -> Outcome:
@@ -315,9 +321,9 @@ class LifecycleHandler:
             sequence=message.order,
             now=self.clock.now(),
         )
-        publish = self._notices(message, record, changed)
-        await self.requests.replace(changed.followed_by(message.id, *publish))
-        return Outcome(publish=publish)
+        announced = self.announcer.changed(record, changed, message.data, Occasion(message.id, message.order))
+        await self.requests.replace(announced.record.followed_by(message.id, *announced.notices))
+        return Outcome(publish=announced.notices)
 
     def _check_proof(self, message: Received[events.LifecycleEvent]) -> None:
         """What a duty's word alone must not change: the evidence is verified before it is kept.
@@ -374,21 +380,6 @@ class LifecycleHandler:
         await _keep(self.keys, compromised, new=key is None)
         log.warning("key compromised", key=digest, request=record.id, requests=compromised.requests)
 
-    def _notices(
-        self, message: Received[events.LifecycleEvent], before: RequestRecord, after: RequestRecord
-    ) -> tuple[Outgoing, ...]:
-        edited = isinstance(message.data, events.RequestEdited)
-        if not edited and (after.state is before.state or after.state not in rules.NOTICED_STATES):
-            return ()
-        notice = events.RequestNotice(
-            request_id=after.id,
-            state=after.state,
-            message=story.describe(message.data),
-            findings=getattr(message.data, "findings", ()),
-            differences=getattr(message.data, "differences", ()),
-        )
-        now = self.clock.now()
-        return tuple(notify(notice, origin=message.id, receiver=requester, at=now) for requester in after.requesters)
 
 
 def _compromises_key(event: events.LifecycleEvent) -> bool:

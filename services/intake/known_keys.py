@@ -67,5 +67,7 @@ def refused_after_all(record: RequestRecord, findings: list[Finding]) -> Request
             "happenings": (first,),
             "evidence": None,
             "outcomes": {},
+            "mails": (),
+            "due": None,
         }
     )

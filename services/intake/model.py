@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from services.intake.mail.model import Mail, Undelivered
 from shared.contracts.events import Differences, Evidence
 from shared.contracts.replies import RequestSummary
 from shared.messaging.aggregate import Aggregate
@@ -73,6 +74,14 @@ class RequestRecord(Aggregate):
     """The sequence number of the event whose round of deciding the evidence holds."""
     serial_number: str | None = None
     not_after: datetime | None = None
+    warn_due: int | None = None
+    """When its requesters are told next that the certificate is about to expire, POSIX milliseconds."""
+    mails: tuple[Mail, ...] = ()
+    """Still to be sent."""
+    due: int | None = None
+    """When the first of them may be sent, POSIX milliseconds; none when there is none."""
+    undelivered: tuple[Undelivered, ...] = ()
+    """The latest mails that were given up."""
 
     def summary(self) -> RequestSummary:
         """This request in one line."""

@@ -40,6 +40,14 @@ class RequestStore(Store[RequestRecord], Protocol):
         """
         ...
 
+    async def warn_due(self, now_ms: int, *, limit: int) -> Sequence[RequestRecord]:
+        """Up to `limit` requests whose requesters are to be warned by now, the longest due first.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...
+
 
 class KeyStore(Store[KnownKey], Protocol):
     """The keys that are known already, by the digest of their SubjectPublicKeyInfo."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.contracts import commands, events, replies
+from shared.contracts import commands, events, notices, replies
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import Model
 
@@ -53,6 +53,14 @@ class NewsContract:
     model: type[Model]
     duty: Duty
     key: str
+
+
+@dataclass(frozen=True)
+class NoticeContract:
+    """What intake tells an identity without being asked, under `<identity>.intake.notice`, by the name of its type."""
+
+    name: str
+    model: type[Model]
 
 
 REFUSAL_TYPE = "ra.message.refused.v1"
@@ -128,6 +136,13 @@ NEWS: tuple[NewsContract, ...] = (
     NewsContract("ra.withdrawal.refused.v1", events.WithdrawalRefused, Duty.ISSUER, "withdrawal.refused"),
 )
 
+NOTICES: tuple[NoticeContract, ...] = (
+    NoticeContract(NOTICE_TYPE, events.RequestNotice),
+    NoticeContract("ra.decision.awaited.v1", notices.DecisionAwaited),
+    NoticeContract("ra.certificate.expiring.v1", notices.CertificateExpiring),
+)
+
 COMMAND_OF = {contract.model: contract for contract in COMMANDS}
 EVENT_OF = {contract.model: contract for contract in EVENTS}
 NEWS_OF = {contract.model: contract for contract in NEWS}
+NOTICE_OF = {contract.model: contract for contract in NOTICES}

@@ -16,13 +16,21 @@ LONGEST_PAUSE = 5.0
 class Gate:
     """One dependency's gate. Work that found it away closes it; a probe opens it again."""
 
-    def __init__(self, name: str, probe: Callable[[], Awaitable[None]], *, on_change: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        probe: Callable[[], Awaitable[None]],
+        *,
+        on_change: Callable[[bool], None],
+        longest_pause: float = LONGEST_PAUSE,
+    ) -> None:
         """`probe` returns when the dependency works and raises `UnavailableError` while it does not."""
         self.name = name
         self._probe = probe
         self._open = asyncio.Event()
         self._open.set()
         self._on_change = on_change
+        self._longest_pause = longest_pause
         self._watch: asyncio.Task[None] | None = None
         on_change(True)  # noqa: FBT003 - the callback's only argument is the state
 
@@ -61,13 +69,13 @@ class Gate:
             await asyncio.gather(self._watch, return_exceptions=True)
 
     async def _reopen(self) -> None:
-        pause = FIRST_PAUSE
+        pause = min(FIRST_PAUSE, self._longest_pause)
         while True:
             await asyncio.sleep(pause)
             try:
                 await self._probe()
             except UnavailableError:
-                pause = min(pause * 2, LONGEST_PAUSE)
+                pause = min(pause * 2, self._longest_pause)
             else:
                 log.info("dependency back", dependency=self.name)
                 self._open.set()

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from shared.contracts.catalogue import COMMAND_OF, EVENT_OF, NEWS_OF, NOTICE_TYPE, REFUSAL_TYPE, CommandContract
+from shared.contracts.catalogue import COMMAND_OF, EVENT_OF, NEWS_OF, NOTICE_OF, REFUSAL_TYPE, CommandContract
 from shared.contracts.envelope import Header
-from shared.contracts.events import LifecycleEvent, RequestNotice
+from shared.contracts.events import LifecycleEvent
 from shared.contracts.replies import Refusal, Reply, ReplyCode, Result
 from shared.identifiers import following_id
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Model, canonical_json
-from shared.vocabulary.names import IdentityName, MessageId
+from shared.vocabulary.names import IdentityName, MessageId, RequestId
 
 DataT_co = TypeVar("DataT_co", bound=Model, covariant=True)
 
@@ -176,14 +176,14 @@ def refuse_unreadable(
     )
 
 
-def notify(notice: RequestNotice, *, origin: str, receiver: IdentityName, at: datetime) -> Outgoing:
-    """Intake's news to a requester about a request."""
+def notify(notice: Model, *, about: RequestId, origin: str, receiver: IdentityName, at: datetime) -> Outgoing:
+    """Intake's news to an identity about a request; one origin has one notice for each."""
     return _compose(
         notice,
         message_id=following_id(origin, f"notice/{receiver}"),
-        message_type=NOTICE_TYPE,
+        message_type=NOTICE_OF[type(notice)].name,
         duty=Duty.INTAKE,
-        subject=notice.request_id,
+        subject=about,
         at=at,
         exchange=REPLIES,
         key=f"{receiver}.{Duty.INTAKE}.notice",

@@ -76,15 +76,22 @@ class Schedule(Generic[WorkT]):
         concurrency: int,
         on_done: Callable[[], None],
         on_failure: Callable[[], None],
+        every_seconds: float = POLL_SECONDS,
+        before: Sequence[Gate] = (),
     ) -> None:
-        """`gate` is the database's; `on_failure` is told when a step failed through a fault of ours."""
+        """`gate` is the database's; `on_failure` is told when a step failed through a fault of ours.
+
+        It looks for due work at least as often as `every_seconds`, and only while the gates `before` it are open.
+        """
         self._store = store
         self._advance = advance
         self._clock = clock
         self._gate = gate
+        self._before = before
         self._concurrency = concurrency
         self._on_done = on_done
         self._on_failure = on_failure
+        self._every_seconds = every_seconds
         self._wake = asyncio.Event()
         self._lanes: dict[str | None, deque[WorkT]] = {}
         """What waits here, by group; the group whose turn it is stands first."""
@@ -114,7 +121,7 @@ class Schedule(Generic[WorkT]):
             self._wake.clear()
             await self._look()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(self._every_seconds):
                     await self._wake.wait()
 
     async def finish(self, grace_seconds: float) -> None:
@@ -127,7 +134,8 @@ class Schedule(Generic[WorkT]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _look(self) -> None:
-        await self._gate.passed()
+        for gate in (*self._before, self._gate):
+            await gate.passed()
         now = milliseconds(self._clock.now().timestamp())
         try:
             found = await self._store.due(now, limit=BATCH)

@@ -29,7 +29,12 @@ def _due_in(collection: str) -> tuple[Index, ...]:
 
 
 INDEXES: Mapping[Duty, tuple[Index, ...]] = {
-    Duty.INTAKE: (Index("requests", ("listed_for", "_id")), Index("requests", ("approval_group", "_id"))),
+    Duty.INTAKE: (
+        Index("requests", ("listed_for", "_id")),
+        Index("requests", ("approval_group", "_id")),
+        *_due_in("requests"),
+        Index("requests", ("warn_due",)),
+    ),
     Duty.APPROVAL: (
         Index("cases", ("open_for", "_id")),
         Index("cases", ("open_for", "accepted_at")),

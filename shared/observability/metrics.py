@@ -166,6 +166,45 @@ class OrderMetrics:
             self._quota.labels(f"{seconds:g}").set(part)
 
 
+class MailMetrics:
+    """Mails, in words of their news: `issued`, `pending` and so on."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._sent = Counter("ra_mails_sent", "Mails that the mail server took.", ["news"], registry=registry)
+        self._put_off = Counter(
+            "ra_mails_put_off", "Mails that the mail server did not take yet.", ["news"], registry=registry
+        )
+        self._failed = Counter(
+            "ra_mails_failed",
+            "Mails that were given up: the mail server refused them for good, or too often.",
+            ["news"],
+            registry=registry,
+        )
+        self._waiting = Gauge("ra_mails_waiting", "Mails that are not sent yet.", registry=registry)
+        self._oldest = Gauge(
+            "ra_mails_oldest_seconds",
+            "How long ago that happened of which the oldest unsent mail tells; 0 if there is none.",
+            registry=registry,
+        )
+
+    def sent(self, news: str) -> None:
+        """The server took one."""
+        self._sent.labels(news).inc()
+
+    def put_off(self, news: str) -> None:
+        """The server did not take one now."""
+        self._put_off.labels(news).inc()
+
+    def failed(self, news: str) -> None:
+        """One was given up."""
+        self._failed.labels(news).inc()
+
+    def waiting(self, count: int, *, oldest_seconds: float) -> None:
+        """So many wait, the oldest for so long."""
+        self._waiting.set(count)
+        self._oldest.set(oldest_seconds)
+
+
 class EvidenceMetrics:
     """Evidence that did not hold."""
 

@@ -40,11 +40,15 @@ def refuses(findings: tuple[Finding, ...] | list[Finding]) -> bool:
     return any(found.severity is Severity.ERROR for found in findings)
 
 
+def printable(text: str) -> str:
+    """This text in one line, without what acts on a terminal, on a mail's header or on the direction of writing."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 def _shown(value: object) -> str | None:
     if value is None:
         return None
-    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(value))
-    return _cut(text, MAX_VALUE_LENGTH)
+    return _cut(printable(str(value)), MAX_VALUE_LENGTH)
 
 
 def _cut(text: str, most: int) -> str:

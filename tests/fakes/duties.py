@@ -17,6 +17,9 @@ from services.approval.holding import HeldCases
 from services.approval.model import KnownFacts
 from services.approval.verdicts import Verdicts
 from services.intake import handlers as intake
+from services.intake.announcing import Announcer
+from services.intake.config import MailSettings
+from services.intake.ports import RequestStore
 from services.issuer import handlers as issuer
 from services.issuer import operators
 from services.issuer.books import Books, Pace
@@ -203,6 +206,10 @@ def replies(published: list[Outgoing]) -> list[Outgoing]:
     return [message for message in published if message.exchange == REPLIES and message.key.endswith(".reply")]
 
 
+def notices(published: list[Outgoing]) -> list[Outgoing]:
+    return [message for message in published if message.exchange == REPLIES and message.key.endswith(".notice")]
+
+
 def lifecycle(published: list[Outgoing]) -> list[Outgoing]:
     return [message for message in published if message.exchange == EVENTS_EXCHANGE]
 
@@ -219,18 +226,28 @@ def read_reply(outgoing: Outgoing, result: type[Result] = Result) -> Reply[Any]:
 class Intake(InProcess):
     gates = ("database", "linter", "blocklist")
 
-    def __init__(self, policy_text: str | None = None) -> None:
+    def __init__(
+        self,
+        policy_text: str | None = None,
+        *,
+        mailing: MailSettings | None = None,
+        kept: RequestStore | None = None,
+    ) -> None:
+        """`kept` are the requests, if not those in memory."""
+        self.mailing = mailing
         self.requests, self.keys = MemoryRequests(), MemoryKeys()
+        self._kept = kept or self.requests
         self.published = MemoryPublishedKeys()
         self.linter = MemoryLinter()
         super().__init__(Duty.INTAKE, policy_text)
 
     def routes(self) -> Routes:
-        requests, in_force, clock = self.requests, self.in_force, self.clock
+        requests, in_force, clock = self._kept, self.in_force, self.clock
+        self.announcer = Announcer(in_force, clock, self.mailing)
         submit = intake.SubmitRequestHandler(
-            requests, self.keys, in_force, self.published, self.linter, self.key, clock
+            requests, self.keys, in_force, self.published, self.linter, self.key, self.announcer, clock
         )
-        lifecycle_handler = intake.LifecycleHandler(requests, self.keys, in_force, clock)
+        lifecycle_handler = intake.LifecycleHandler(requests, self.keys, in_force, self.announcer, clock)
         return routes(
             (commands.SubmitRequest, submit),
             (commands.ShowOptions, intake.ShowOptionsHandler(in_force, clock)),

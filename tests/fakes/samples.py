@@ -4,11 +4,13 @@ from datetime import UTC, date, datetime
 from functools import cache
 
 from services.approval.model import AskedWithdrawal, Case, KnownFacts
+from services.intake.mail.model import Mail, News, Undelivered
 from services.intake.model import Happening, KnownKey, RequestRecord
 from services.issuer.model import EvidenceRefusal, FeedMark, Order, Settlement
 from services.revoker.model import Certificate, CertificateState
 from shared.contracts import commands, events, replies
 from shared.contracts.catalogue import COMMANDS
+from shared.contracts.notices import Awaited, CertificateExpiring, DecisionAwaited
 from shared.contracts.replies import HistoryEntry, RequestSummary, Result
 from shared.contracts.statement import UnsignedSubmission
 from shared.digicert.quota import Account, Use
@@ -160,6 +162,24 @@ def sample_news() -> dict[type[Model], Model]:
     )
     refused = events.WithdrawalRefused(request_id=REQUEST, verdict=DIGEST, command=MESSAGE, findings=(WARNING,))
     return {type(each): each for each in (told, asked, refused)}
+
+
+@cache
+def sample_notices() -> dict[type[Model], Model]:
+    made: list[Model] = [
+        events.RequestNotice(request_id=REQUEST, state=State.FAILED, message=STRANGE, findings=(WARNING,)),
+        DecisionAwaited(
+            request_id=REQUEST,
+            approval_group=WEB,
+            name=STRANGE,
+            subject=STRANGE,
+            requesters=(SHOP, BEN),
+            why=Awaited.EDITED,
+            message=STRANGE,
+        ),
+        CertificateExpiring(request_id=REQUEST, name=STRANGE, serial_number="0a", not_after=MOMENT, days=30),
+    ]
+    return {type(each): each for each in made}
 
 
 @cache
@@ -322,6 +342,23 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
                 ),
             ),
             "decided": 2,
+            "warn_due": 1_800_000_000_123,
+            "mails": (
+                Mail(
+                    id=MESSAGE,
+                    news=News.ISSUED,
+                    to="a@example.com",
+                    is_named=True,
+                    at_ms=1_800_000_000_124,
+                    sequence=3,
+                    tries=2,
+                    due=1_800_000_000_125,
+                ),
+            ),
+            "due": 1_800_000_000_125,
+            "undelivered": (
+                Undelivered(news=News.PENDING, to="b@example.com", at_ms=1_800_000_000_126, reason=STRANGE),
+            ),
         }
     )
     case = Case.model_validate(

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from services.approval.model import Case, KnownFacts
+from services.intake.mail.ports import Backlog
 from services.intake.model import KnownKey, RequestRecord
 from services.issuer.model import EvidenceRefusal, FeedMark, Order
-from services.issuer.ports import Backlog
+from services.issuer.ports import Backlog as OrderBacklog
 from services.revoker.model import Certificate
 from shared.errors import ConflictError, UnavailableError
 from shared.messaging.aggregate import Aggregate
@@ -66,7 +67,7 @@ class MemoryStore(Generic[AggregateT]):
             raise UnavailableError("database", "the test took it away")
 
 
-WorkT = TypeVar("WorkT", Order, Certificate, Case)
+WorkT = TypeVar("WorkT", Order, Certificate, Case, RequestRecord)
 
 
 def _due(works: list[WorkT], now_ms: int, limit: int) -> list[WorkT]:
@@ -98,6 +99,20 @@ class MemoryRequests(MemoryStore[RequestRecord]):
     async def has_beside(self, groups: Sequence[ApprovalGroupName]) -> bool:
         self._reach()
         return any(record.approval_group not in groups for record in self.all())
+
+    async def due(self, now_ms: int, *, limit: int) -> Sequence[RequestRecord]:
+        self._reach()
+        return _due(self.all(), now_ms, limit)
+
+    async def warn_due(self, now_ms: int, *, limit: int) -> Sequence[RequestRecord]:
+        self._reach()
+        waiting = sorted((each.warn_due, each.id, each) for each in self.all() if each.warn_due is not None)
+        return [each for due, _, each in waiting if due <= now_ms][:limit]
+
+    async def mail_backlog(self) -> Backlog | None:
+        self._reach()
+        mails = [mail for record in self.all() for mail in record.mails]
+        return Backlog(len(mails), min(mail.at_ms for mail in mails)) if mails else None
 
 
 class MemoryKeys(MemoryStore[KnownKey]):
@@ -158,13 +173,13 @@ class MemoryOrders(MemoryStore[Order]):
         found = [order for order in self.all() if order.approval_group in groups and order.state in states]
         return [order for order in found if after is None or order.id > after][:limit]
 
-    async def backlog(self) -> Mapping[OrderState, Backlog]:
+    async def backlog(self) -> Mapping[OrderState, OrderBacklog]:
         self._reach()
         accepted: dict[OrderState, list[int]] = {}
         for order in self.all():
             if order.state in OPEN_ORDERS:
                 accepted.setdefault(order.state, []).append(order.accepted_at_ms)
-        return {state: Backlog(len(times), min(times)) for state, times in accepted.items()}
+        return {state: OrderBacklog(len(times), min(times)) for state, times in accepted.items()}
 
 
 class MemoryFeedMarks(MemoryStore[FeedMark]):

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from services.desk.explaining import explain
 from services.intake.adapters.blocklist import BlocklistFolder
+from services.intake.announcing import Announcer
 from services.intake.handlers import SubmitRequestHandler
 from shared.contracts.catalogue import COMMAND_OF
 from shared.contracts.commands import SubmitRequest
@@ -54,14 +55,16 @@ class Outcome:
 async def submitted(case: Case, linter: LintWorker, *, blocklist: BlocklistFolder = NO_BLOCKLIST) -> Outcome:
     """What intake makes of it: a record that waits for approvers, or a refusal."""
     requests, policy, content = MemoryRequests(), case.policy, case.content
+    in_force, clock = PolicyInForce(policy), FixedClock(case.now)
     handler = SubmitRequestHandler(
         requests=requests,
         keys=MemoryKeys(),
-        in_force=PolicyInForce(policy),
+        in_force=in_force,
         published=blocklist,
         linter=linter,
         key=signing_key(Duty.INTAKE),
-        clock=FixedClock(case.now),
+        announcer=Announcer(in_force, clock),
+        clock=clock,
     )
     identity = policy.identity(case.by)
     assert identity is not None

@@ -335,9 +335,9 @@ def test_readiness_names_every_condition(stack: Stack, duty: Duty) -> None:
     assert set(found["conditions"].values()) == {True}
 
 
-def test_intake_names_the_blocklist_that_it_is_not_given_and_is_ready_without(stack: Stack) -> None:
+def test_intake_names_what_it_is_not_given_and_is_ready_without(stack: Stack) -> None:
     assert {duty: conditions(process)[1]["without"] for duty, process in stack.duties.items()} == {
-        Duty.INTAKE: ["blocklist"],
+        Duty.INTAKE: ["blocklist", "mail"],
         Duty.APPROVAL: [],
         Duty.ISSUER: [],
         Duty.REVOKER: [],
@@ -346,7 +346,7 @@ def test_intake_names_the_blocklist_that_it_is_not_given_and_is_ready_without(st
     assert "blocklist" not in conditions(intake)[1]["conditions"]
     assert "ra_blocklist_loaded 0.0" in intake.metrics()
     (warning,) = [line for line in log_of(intake) if line["event"] == "works without"]
-    assert (warning["level"], warning["what"]) == ("warning", ["blocklist"])
+    assert (warning["level"], warning["what"]) == ("warning", ["blocklist", "mail"])
 
 
 def test_a_blocklist_that_cannot_be_used_makes_intake_unready_until_it_can(stack: Stack, tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_a_blocklist_that_cannot_be_used_makes_intake_unready_until_it_can(stack
         for file in BLOCKLIST.iterdir():
             shutil.copy(file, tmp_path)
         wait_until(process.is_ready, what="intake is not ready", limit=PATIENCE_SECONDS, log=process.log_file)
-        assert conditions(process)[1]["without"] == []
+        assert conditions(process)[1]["without"] == ["mail"]
         assert "ra_blocklist_loaded 1.0" in process.metrics()
         assert 'ra_dependency_up{dependency="blocklist"} 1.0' in process.metrics()
 

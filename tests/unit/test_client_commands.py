@@ -389,7 +389,7 @@ async def test_a_notice_makes_the_client_look_at_once() -> None:
         states[0] = State.ISSUED
         began = asyncio.get_running_loop().time()
         notice = events.RequestNotice(request_id=REQUEST, state=State.ISSUED, message="issued")
-        message = notify(notice, origin="o", receiver=IdentityName("alice"), at=datetime.now(UTC))
+        message = notify(notice, about=REQUEST, origin="o", receiver=IdentityName("alice"), at=datetime.now(UTC))
         broker.session.deliver(message, sender="mallory")
         broker.session.deliver(message, sender="intake")
         assert (await waiting).request.state is State.ISSUED

@@ -21,6 +21,7 @@ from shared.vocabulary.duties import Duty
 from shared.worker import Work
 from tests import world
 from tests.fakes.broker import MemoryPublisher
+from tests.fakes.mails import mail_settings
 from tests.world import FixedClock, pem, shared_ca, signing_key
 
 WIRES: dict[Duty, Any] = {
@@ -121,6 +122,7 @@ async def wired(duty: Duty, folder: Path) -> Work:
             screening=SimpleNamespace(blocklist=folder / "blocklist"),
             policy=SimpleNamespace(file=folder / "policy.toml", officers=()),
             compatibility=CompatibilitySettings(),
+            mail=mail_settings(),
         ),
         in_force=world.in_force(),
         clock=FixedClock(),
@@ -130,7 +132,9 @@ async def wired(duty: Duty, folder: Path) -> Work:
         evidence=EvidenceMetrics(registry),
         registry=registry,
         link=MemoryPublisher(),
-        open_gate=lambda name, probe: Gate(name, probe, on_change=lambda _: None),
+        open_gate=lambda name, probe, longest_pause=0.0: Gate(
+            name, probe, on_change=lambda _: None, longest_pause=longest_pause
+        ),
     )
 
     async def probe() -> None:

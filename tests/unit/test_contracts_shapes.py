@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from shared.contracts import commands, events, replies
-from shared.contracts.catalogue import COMMANDS, EVENTS, NEWS, NOTICE_TYPE, REFUSAL_TYPE
+from shared.contracts.catalogue import COMMANDS, EVENTS, NEWS, NOTICES, REFUSAL_TYPE
 from shared.contracts.content import RequestContent
 from shared.contracts.envelope import Envelope
 from shared.contracts.replies import Reply, ReplyCode, Result
@@ -19,13 +19,23 @@ from shared.vocabulary.model import Blob, Model, canonical_json
 from shared.vocabulary.names import IdentityName
 from shared.vocabulary.states import FINAL_STATES, NEXT_STATES, State
 from tests.fakes.duties import command
-from tests.fakes.samples import MOMENT, REQUEST, result_for, sample_commands, sample_events, sample_news, sample_results
+from tests.fakes.samples import (
+    MOMENT,
+    REQUEST,
+    result_for,
+    sample_commands,
+    sample_events,
+    sample_news,
+    sample_notices,
+    sample_results,
+)
 from tests.world import NOW, content
 
 EXAMPLES: list[BaseModel] = [
     *sample_commands().values(),
     *sample_events().values(),
     *sample_news().values(),
+    *sample_notices().values(),
     *sample_results().values(),
 ]
 every_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: type(example).__name__)
@@ -48,6 +58,7 @@ def test_there_is_an_example_of_every_contract() -> None:
     assert set(sample_commands()) == {contract.model for contract in COMMANDS}
     assert set(sample_events()) == {contract.model for contract in EVENTS}
     assert set(sample_news()) == {contract.model for contract in NEWS}
+    assert set(sample_notices()) == {contract.model for contract in NOTICES}
     assert set(sample_results()) == {contract.result for contract in COMMANDS}
 
 
@@ -98,7 +109,7 @@ def test_the_names_of_types_are_unique_versioned_and_tell_reply_from_command() -
         *(contract.name for contract in EVENTS),
         *(contract.name for contract in NEWS),
         REFUSAL_TYPE,
-        NOTICE_TYPE,
+        *(contract.name for contract in NOTICES),
     ]
     assert len(names) == len(set(names))
     assert all(name.startswith("ra.") and name.endswith(".v1") for name in names)
@@ -141,11 +152,13 @@ def test_news_tell_what_they_are_about_and_have_no_sequence_number() -> None:
         assert outgoing.key.endswith(f".{about}")
 
 
-def test_a_notice_goes_to_its_receiver_alone() -> None:
-    notice = events.RequestNotice(request_id=REQUEST, state=State.ISSUED, message="here it is")
-    outgoing = notify(notice, origin="o", receiver=IdentityName("shop"), at=NOW)
+@pytest.mark.parametrize("model", list(sample_notices()), ids=lambda model: model.__name__)
+def test_a_notice_goes_to_its_receiver_alone(model: type[Model]) -> None:
+    notice = sample_notices()[model]
+    outgoing = notify(notice, about=REQUEST, origin="o", receiver=IdentityName("shop"), at=NOW)
     assert outgoing.key == "shop.intake.notice"
-    assert Envelope[events.RequestNotice].model_validate_json(outgoing.body).data == notice
+    envelope = Envelope[model].model_validate_json(outgoing.body)  # type: ignore[valid-type]  # chosen at run time
+    assert (envelope.data, envelope.subject, envelope.source) == (notice, REQUEST, "/duties/intake")
 
 
 @pytest.mark.parametrize("text", ["QQ", "QQ=", "QR==", "Q Q==", "QQ==\n", "_-==", "QQ==QQ==", "Ä"])

@@ -207,7 +207,7 @@ async def test_of_different_requesters_who_submit_one_key_at_once_exactly_one_is
 # Crashes
 
 
-MOST_EFFECTS = 10
+MOST_EFFECTS = 20
 
 
 async def test_a_crash_at_any_effect_leaves_one_accepted_request_that_has_its_key() -> None:
@@ -221,7 +221,9 @@ async def test_a_crash_at_any_effect_leaves_one_accepted_request_that_has_its_ke
             await duty.handle(delivery)
         else:
             assert crash_at > len(steps.passed)
-            assert crash_at == 2 * (1 + 1 + 2) + 1, "request, key, event and answer, each before and after"
+            assert crash_at == 2 * (1 + 1 + 2 + 3) + 1, (
+                "request, key, event, answer, three notices, each before and after"
+            )
             return
         used = await known(duty, asked)
         assert used is not None

@@ -1,0 +1,120 @@
+"""SMTP: the only room that imports its client."""
+
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+from aiosmtplib import (
+    SMTP,
+    SMTPDataError,
+    SMTPException,
+    SMTPRecipientRefused,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+)
+
+from services.intake.config import MailSettings, Tls
+from services.intake.mail.composing import Letter
+from services.intake.mail.ports import SERVER, NotTakenError
+from shared.config import Secret
+from shared.errors import RefusedError, UnavailableError
+from shared.vocabulary.findings import finding
+
+SHUTTING_DOWN = 421
+"""The server ends the session (RFC 5321 §4.2.3), whatever it was asked."""
+
+
+class SmtpServer:
+    """A mail server that is reached anew for each session, and whose certificate is verified."""
+
+    def __init__(self, settings: MailSettings) -> None:
+        """Connect to nothing yet.
+
+        Raises:
+            RefusedError: `config.mail-ca-file` or `config.secret-unreadable`.
+        """
+        self._settings = settings
+        self._password = None if settings.password_file is None else Secret(settings.password_file)
+        if self._password is not None:
+            self._password.reveal()
+        self._context = _trusting(settings)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator["SmtpSession"]:
+        """A session, encrypted and logged in as the settings say."""
+        settings = self._settings
+        with _translated():
+            client = SMTP(
+                hostname=settings.host,
+                port=settings.port,
+                username=settings.username,
+                password=self._revealed(),
+                local_hostname=settings.from_address.rpartition("@")[2],
+                timeout=settings.timeout_seconds,
+                use_tls=settings.tls is Tls.IMPLICIT,
+                start_tls=settings.tls is Tls.STARTTLS,
+                tls_context=self._context,
+            )
+            await client.connect()
+        try:
+            yield SmtpSession(client)
+            with suppress(SMTPException, OSError):
+                await client.quit()
+        finally:
+            client.close()
+
+    async def probe(self) -> None:
+        """Return when a session can be had."""
+        async with self.session():
+            pass
+
+    def _revealed(self) -> str | None:
+        try:
+            return None if self._password is None else self._password.reveal()
+        except RefusedError as error:
+            raise UnavailableError(SERVER, str(error)) from None
+
+
+class SmtpSession:
+    """An open session."""
+
+    def __init__(self, client: SMTP) -> None:
+        self._client = client
+
+    async def send(self, letter: Letter) -> None:
+        """Return when the server has taken this letter."""
+        with _translated():
+            try:
+                await self._client.sendmail(letter.sender, [letter.recipient], letter.content)
+            except SMTPRecipientsRefused as error:
+                _not_taken(error.recipients[0])
+            except (SMTPRecipientRefused, SMTPDataError) as error:
+                _not_taken(error)
+
+
+def _not_taken(error: SMTPResponseException) -> None:
+    if error.code == SHUTTING_DOWN:
+        raise error
+    raise NotTakenError(error.code, error.message) from None
+
+
+def _trusting(settings: MailSettings) -> ssl.SSLContext | None:
+    if settings.tls is Tls.NONE:
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:  # also what OpenSSL says of a file without certificates
+        text = f"mail.ca_file: {settings.ca_file}: {error.strerror or error}; give a file of certificates in PEM"
+        raise RefusedError(finding("config.mail-ca-file", text)) from None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn every way in which the server can fail us into `UnavailableError`: also that it does not want us.
+
+    A server that refuses our password or our own address refuses every mail: operators mend that, and nothing is lost.
+    """
+    try:
+        yield
+    except (SMTPException, OSError, TimeoutError) as error:
+        raise UnavailableError(SERVER, str(error) or type(error).__name__) from error

@@ -1,0 +1,180 @@
+"""Who is told what of a request: the notices and mails that follow from its news."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from services.intake import expiry, rules, story
+from services.intake.config import MailSettings
+from services.intake.mail.addressing import Address, addresses_of, approvers, each_once, named_addresses
+from services.intake.mail.model import News
+from services.intake.mail.queueing import added, mails_of
+from services.intake.model import RequestRecord
+from shared.clock import Clock
+from shared.contracts import events
+from shared.contracts.notices import Awaited, CertificateExpiring, DecisionAwaited
+from shared.evidence.in_force import PolicyInForce
+from shared.evidence.jws import payload_of
+from shared.evidence.steps import Revision
+from shared.messaging.messages import Outgoing, notify
+from shared.messaging.schedule import milliseconds
+from shared.vocabulary.model import Model
+from shared.vocabulary.names import IdentityName
+from shared.vocabulary.states import State
+
+NEW_REQUEST = "a new request awaits your decision"
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """What brought the news."""
+
+    origin: str
+    """The id of the message; those of notices and mails follow from it."""
+    sequence: int = 0
+    """Of the happening that they tell of, if they tell of one."""
+
+
+@dataclass(frozen=True)
+class Announced:
+    """The record with the mails to be sent, and the notices to be published with it."""
+
+    record: RequestRecord
+    notices: tuple[Outgoing, ...] = ()
+
+
+@dataclass(frozen=True)
+class Announcer:
+    """Tells requesters and approvers; without `mailing` by notices alone.
+
+    It writes and sends nothing: both go into the one write of the handler whose news these are.
+    """
+
+    in_force: PolicyInForce
+    clock: Clock
+    mailing: MailSettings | None = None
+
+    def submitted(self, record: RequestRecord, emails: Sequence[str], occasion: Occasion) -> Announced:
+        """A request came, naming these addresses; its sender is told by the answer to the submission."""
+        if record.state is State.REFUSED:
+            return Announced(self._mailed(record, News.REFUSED, self._askers(record, emails), occasion))
+        mailed = self._mailed(record, News.RECEIVED, self._askers(record, emails), occasion)
+        received = f"submitted by {record.sender}; it waits for its approvers"
+        notice = events.RequestNotice(request_id=record.id, state=record.state, message=received)
+        told = self._notices(record, notice, record.requesters[1:], occasion)
+        awaited = self._awaited(mailed, Awaited.SUBMITTED, NEW_REQUEST, self._approvers(record), occasion)
+        return Announced(awaited.record, (*told, *awaited.notices))
+
+    def changed(
+        self, before: RequestRecord, after: RequestRecord, event: events.LifecycleEvent, occasion: Occasion
+    ) -> Announced:
+        """Another duty told of this event, which made the one record of the other."""
+        after = expiry.planned(before, after, now=self.clock.now())
+        announced = self._told(before, after, event, occasion)
+        if after.state is not State.PENDING:
+            return announced
+        match event:
+            case events.RequestReturned() if before.state is not after.state:
+                why, receivers = Awaited.RETURNED, self._approvers(after)
+            case events.RequestEdited():
+                why, receivers = Awaited.EDITED, [each for each in self._approvers(after) if each != event.by]
+            case events.RequestReminded():
+                why, receivers = Awaited.REMINDED, self._known(event.awaits)
+            case _:
+                return announced
+        awaited = self._awaited(announced.record, why, story.describe(event), receivers, occasion)
+        return Announced(awaited.record, (*announced.notices, *awaited.notices))
+
+    def _told(
+        self, before: RequestRecord, after: RequestRecord, event: events.LifecycleEvent, occasion: Occasion
+    ) -> Announced:
+        """The requesters' part of it, if it matters to them."""
+        if isinstance(event, events.RequestEdited):
+            news = News.EDITED
+        elif after.state is not before.state and after.state in rules.NOTICED_STATES:
+            news = News(after.state)
+        else:
+            return Announced(after)
+        notice = events.RequestNotice(
+            request_id=after.id,
+            state=after.state,
+            message=story.describe(event),
+            findings=getattr(event, "findings", ()),
+            differences=getattr(event, "differences", ()),
+        )
+        told = self._notices(after, notice, after.requesters, occasion)
+        return Announced(self._mailed(after, news, self._askers(after), occasion), told)
+
+    def expiring(self, record: RequestRecord, days: int) -> Announced:
+        """A certificate is about to expire: this is the warning of so many days before."""
+        if record.serial_number is None or record.not_after is None:
+            raise ValueError("only what is issued can expire")
+        occasion = Occasion(f"{record.id}/{record.serial_number}/expiring/{days}")
+        notice = CertificateExpiring(
+            request_id=record.id,
+            name=record.name,
+            serial_number=record.serial_number,
+            not_after=record.not_after,
+            days=days,
+        )
+        told = self._notices(record, notice, record.requesters, occasion)
+        return Announced(self._mailed(record, News.EXPIRING, self._askers(record), occasion), told)
+
+    def _awaited(
+        self,
+        record: RequestRecord,
+        why: Awaited,
+        message: str,
+        receivers: Sequence[IdentityName],
+        occasion: Occasion,
+    ) -> Announced:
+        """The decision of these identities is awaited."""
+        notice = DecisionAwaited(
+            request_id=record.id,
+            approval_group=record.approval_group,
+            name=record.name,
+            subject=record.subject,
+            requesters=record.requesters,
+            why=why,
+            message=message,
+        )
+        news = News.REMINDER if why is Awaited.REMINDED else News.PENDING
+        mailed = self._mailed(record, news, addresses_of(receivers, self.in_force.policy), occasion)
+        return Announced(mailed, self._notices(record, notice, receivers, occasion))
+
+    def _known(self, names: Iterable[IdentityName]) -> list[IdentityName]:
+        """Those that are still in the policy: nobody else has an inbox."""
+        return [name for name in names if self.in_force.policy.identity(name) is not None]
+
+    def _approvers(self, record: RequestRecord) -> list[IdentityName]:
+        return approvers(record.approval_group, record.requesters, self.in_force.policy)
+
+    def _askers(self, record: RequestRecord, emails: Sequence[str] | None = None) -> Iterator[Address]:
+        """The requesters' addresses, and those that the request names: by its latest revision unless given."""
+        yield from addresses_of(record.requesters, self.in_force.policy)
+        if self.mailing is not None:
+            yield from named_addresses(emails_of(record) if emails is None else emails, self.mailing.request_domains)
+
+    def _mailed(
+        self, record: RequestRecord, news: News, addresses: Iterable[Address], occasion: Occasion
+    ) -> RequestRecord:
+        if self.mailing is None:
+            return record
+        now_ms = milliseconds(self.clock.now().timestamp())
+        mails = mails_of(news, each_once(addresses), origin=occasion.origin, sequence=occasion.sequence, at_ms=now_ms)
+        return added(record, mails)
+
+    def _notices(
+        self, record: RequestRecord, notice: Model, receivers: Iterable[IdentityName], occasion: Occasion
+    ) -> tuple[Outgoing, ...]:
+        now = self.clock.now()
+        return tuple(
+            notify(notice, about=record.id, origin=occasion.origin, receiver=receiver, at=now) for receiver in receivers
+        )
+
+
+def emails_of(record: RequestRecord) -> tuple[str, ...]:
+    """The addresses that an accepted request names, by its latest revision."""
+    if record.evidence is None:
+        return ()
+    latest = record.evidence.revisions[-1]
+    return Revision.read(payload_of(latest.jws), code="evidence.revision-invalid").emails

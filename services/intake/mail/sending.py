@@ -1,0 +1,142 @@
+"""Sending what waits in a request's record: claimed by compare-and-set, sent, then marked."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from services.intake.mail.allowance import WINDOW, Allowance
+from services.intake.mail.composing import Composer
+from services.intake.mail.model import Mail
+from services.intake.mail.ports import SERVER, MailServer, MailSession, MailStore, NotTakenError
+from services.intake.mail.queueing import Delivered, GivenUp, Pace, PutOff, Result, final, moved, noted
+from services.intake.model import RequestRecord
+from shared.clock import Clock
+from shared.errors import ConflictError, UnavailableError
+from shared.messaging.gate import Gate
+from shared.messaging.schedule import milliseconds
+from shared.observability.metrics import MailMetrics
+from shared.vocabulary.findings import printable
+
+log = structlog.get_logger()
+
+AT_ONCE = 20
+"""Mails of one request in one session."""
+
+
+@dataclass(frozen=True)
+class Sending:
+    """Sends the due mails of one request.
+
+    A mail is sent again, under the same Message-ID, only if nobody could note that it was sent: the process died
+    between the server's word and the note, or that word was lost on its way.
+    """
+
+    requests: MailStore
+    server: MailServer
+    composer: Composer
+    allowance: Allowance
+    database: Gate
+    gate: Gate
+    """The mail server's: while that is away, nothing is claimed and no try is spent."""
+    metrics: MailMetrics
+    clock: Clock
+    lease: timedelta
+    pace: Pace
+
+    async def look(self) -> None:
+        """Find out whether the server is there, before there is a mail for it."""
+        try:
+            await self.server.probe()
+        except UnavailableError as away:
+            self.gate.close(away)
+
+    async def advance(self, record: RequestRecord) -> None:
+        """Take up the mails of this record that are due.
+
+        Raises:
+            ConflictError: another copy was faster, or something else happened to the request.
+            UnavailableError: the database or the mail server is away.
+        """
+        if not self.gate.is_open:
+            raise UnavailableError(SERVER, "nothing is sent until it is back")
+        due = [mail for mail in record.mails if mail.due <= self._now_ms()]
+        held = {mail.id for mail in [mail for mail in due if mail.is_named][self.allowance.left(record.sender) :]}
+        taken = [mail for mail in due if mail.id not in held][:AT_ONCE]
+        later, leased = self._in(WINDOW), self._in(self.lease)
+        until: dict[str, int] = {**dict.fromkeys(held, later), **{mail.id: leased for mail in taken}}
+        claimed = await self.requests.replace(moved(record, until))
+        if taken:
+            self.allowance.spend(record.sender, sum(mail.is_named for mail in taken))
+            results = await self._send(claimed, taken)
+            await self._note(claimed, frozenset(mail.id for mail in taken), results)
+            self._count(claimed, taken, results)
+
+    async def _send(self, record: RequestRecord, mails: list[Mail]) -> dict[str, Result]:
+        """What came of each; of those that were not tried, nothing."""
+        results: dict[str, Result] = {}
+        try:
+            async with asyncio.timeout(self.lease.total_seconds() / 2), self.server.session() as session:
+                for mail in mails:
+                    results[mail.id] = PutOff("no answer")  # until it has one: the session may end here
+                    results[mail.id] = await self._deliver(session, mail, record)
+        except UnavailableError as away:
+            self.gate.close(away)
+        except TimeoutError:
+            self.gate.close(UnavailableError(SERVER, "no answer in time"))
+        return results
+
+    async def _deliver(self, session: MailSession, mail: Mail, record: RequestRecord) -> Result:
+        try:
+            letter = self.composer.letter(mail, record)
+        except Exception as error:
+            log.exception("mail not composed; it is tried again", request=record.id, news=mail.news)
+            return PutOff(f"not composed: {error}")
+        try:
+            await session.send(letter)
+        except NotTakenError as refused:
+            return GivenUp(printable(str(refused))) if refused.is_lasting else PutOff(printable(str(refused)))
+        return Delivered()
+
+    async def _note(self, claimed: RequestRecord, taken: frozenset[str], results: dict[str, Result]) -> None:
+        """Write what came of it, however often that takes: what is not noted is sent again."""
+        record: RequestRecord | None = claimed
+        while record is not None:
+            try:
+                await self.requests.replace(noted(record, taken, results, now_ms=self._now_ms(), pace=self.pace))
+            except ConflictError:
+                record = await self._loaded(claimed.id)
+            except UnavailableError as away:
+                self.database.close(away)
+                record = await self._loaded(claimed.id)
+            else:
+                return
+
+    async def _loaded(self, request_id: str) -> RequestRecord | None:
+        while True:
+            await self.database.passed()
+            try:
+                return await self.requests.load(request_id)
+            except UnavailableError as away:
+                self.database.close(away)
+
+    def _count(self, record: RequestRecord, taken: list[Mail], results: dict[str, Result]) -> None:
+        for mail in taken:
+            match final(mail, results.get(mail.id), self.pace):
+                case Delivered():
+                    self.metrics.sent(mail.news)
+                case PutOff(reason):
+                    self.metrics.put_off(mail.news)
+                    log.info("mail put off", request=record.id, news=mail.news, mail=mail.id, reason=reason)
+                case GivenUp(reason):
+                    self.metrics.failed(mail.news)
+                    log.warning("mail given up", request=record.id, news=mail.news, mail=mail.id, reason=reason)
+                case None:
+                    pass
+
+    def _in(self, wait: timedelta) -> int:
+        return self._now_ms() + milliseconds(wait.total_seconds())
+
+    def _now_ms(self) -> int:
+        return milliseconds(self.clock.now().timestamp())

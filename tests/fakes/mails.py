@@ -1,0 +1,55 @@
+"""Mails without a mail server: settings, and a server in memory that does what a test wants."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from services.intake.config import MailSettings
+from services.intake.mail.composing import Letter
+from services.intake.mail.ports import SERVER, MailSession, NotTakenError
+from shared.errors import UnavailableError
+
+
+def mail_settings(**changes: Any) -> MailSettings:
+    """Settings of a server on this machine, which is not there."""
+    return MailSettings.model_validate(
+        {
+            "host": "127.0.0.1",
+            "port": 1,
+            "tls": "none",
+            "from_address": "countersign@example.com",
+            "organisation": "Example Ltd",
+            "request_domains": ("example.com",),
+            **changes,
+        }
+    )
+
+
+class MemoryMailServer:
+    """Keeps what it takes; `answers` gives a code for an address that is not taken."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+        self.answers: Callable[[str], int | None] = lambda _: None
+        self.away = False
+        self.on_send: Callable[[Letter], None] = lambda _: None
+        """Called when it has taken a letter, and before it says so."""
+        self.sessions = 0
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[MailSession]:
+        await self.probe()
+        self.sessions += 1
+        yield self
+
+    async def probe(self) -> None:
+        if self.away:
+            raise UnavailableError(SERVER, "the test took it away")
+
+    async def send(self, letter: Letter) -> None:
+        await self.probe()
+        code = self.answers(letter.recipient)
+        if code is not None:
+            raise NotTakenError(code, "the test says no")
+        self.letters.append(letter)
+        self.on_send(letter)
