@@ -78,7 +78,7 @@ class Announcer:
             case events.RequestEdited():
                 why, receivers = Awaited.EDITED, [each for each in self._approvers(after) if each != event.by]
             case events.RequestReminded():
-                why, receivers = Awaited.REMINDED, self._known(event.awaits)
+                why, receivers = Awaited.REMINDED, [each for each in self._approvers(after) if each in event.awaits]
             case _:
                 return announced
         awaited = self._awaited(announced.record, why, story.describe(event), receivers, occasion)
@@ -140,10 +140,6 @@ class Announcer:
         news = News.REMINDER if why is Awaited.REMINDED else News.PENDING
         mailed = self._mailed(record, news, addresses_of(receivers, self.in_force.policy), occasion)
         return Announced(mailed, self._notices(record, notice, receivers, occasion))
-
-    def _known(self, names: Iterable[IdentityName]) -> list[IdentityName]:
-        """Those that are still in the policy: nobody else has an inbox."""
-        return [name for name in names if self.in_force.policy.identity(name) is not None]
 
     def _approvers(self, record: RequestRecord) -> list[IdentityName]:
         return approvers(record.approval_group, record.requesters, self.in_force.policy)

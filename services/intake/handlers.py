@@ -381,7 +381,6 @@ class LifecycleHandler:
         log.warning("key compromised", key=digest, request=record.id, requests=compromised.requests)
 
 
-
 def _compromises_key(event: events.LifecycleEvent) -> bool:
     return isinstance(event, events.CertificateRevoked) and event.reason is RevocationReason.KEY_COMPROMISE
 

@@ -150,12 +150,16 @@ async def test_requesters_are_told_what_matters_and_each_of_it_once() -> None:
     assert again == published
 
 
-async def test_requesters_are_told_that_time_is_over_and_not_of_reminders() -> None:
+async def test_requesters_are_told_that_time_is_over_and_approvers_are_reminded() -> None:
     life = begin().reminded().expired()
     duty = Intake()
     await duty.send(commands.SubmitRequest(submission=life.begun.evidence.submission), by="shop")
     published = [message for told in life.told for message in await duty.handle(told)]
-    assert [(message.key, data_of(message)["state"]) for message in published] == [("shop.intake.notice", "expired")]
+    assert [(message.key, message.type, data_of(message).get("why")) for message in published] == [
+        ("alice.intake.notice", "ra.decision.awaited.v1", "reminded"),
+        ("ben.intake.notice", "ra.decision.awaited.v1", "reminded"),
+        ("shop.intake.notice", "ra.request.notice.v1", None),
+    ]
 
 
 async def test_a_reminder_does_not_hide_why_an_approval_was_returned() -> None:

@@ -10,7 +10,7 @@ from shared.vocabulary.findings import Finding, Severity, printable
 
 MOST_NAMES = 20
 MOST_FINDINGS = 20
-MOST_CHARACTERS = 1_000
+MOST_CHARACTERS = 500
 
 Content = dict[str, Any]
 
@@ -35,6 +35,10 @@ def content_of(mail: Mail, record: RequestRecord, *, organisation: str, footer: 
         "more_names": max(0, len(record.names) - MOST_NAMES),
         "at": at,
         "message": line(happening.message) if happening else "",
+        "differences": [
+            {"what": line(each.what), "before": line(each.before), "after": line(each.after)}
+            for each in (happening.differences if happening else ())
+        ],
         "findings": [{"code": found.code, "message": line(found.message)} for found in findings[:MOST_FINDINGS]],
         "more_findings": max(0, len(findings) - MOST_FINDINGS),
         "serial_number": record.serial_number or "",
@@ -45,7 +49,7 @@ def content_of(mail: Mail, record: RequestRecord, *, organisation: str, footer: 
 
 def line(text: str) -> str:
     """Text in one bounded line, whoever wrote it."""
-    shown = printable(text)
+    shown = printable(" ".join(text.split()))
     return shown if len(shown) <= MOST_CHARACTERS else shown[: MOST_CHARACTERS - 1] + "…"
 
 
