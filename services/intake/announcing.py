@@ -13,8 +13,6 @@ from shared.clock import Clock
 from shared.contracts import events
 from shared.contracts.notices import Awaited, CertificateExpiring, DecisionAwaited
 from shared.evidence.in_force import PolicyInForce
-from shared.evidence.jws import payload_of
-from shared.evidence.steps import Revision
 from shared.messaging.messages import Outgoing, notify
 from shared.messaging.schedule import milliseconds
 from shared.vocabulary.model import Model
@@ -170,7 +168,4 @@ class Announcer:
 
 def emails_of(record: RequestRecord) -> tuple[str, ...]:
     """The addresses that an accepted request names, by its latest revision."""
-    if record.evidence is None:
-        return ()
-    latest = record.evidence.revisions[-1]
-    return Revision.read(payload_of(latest.jws), code="evidence.revision-invalid").emails
+    return () if record.evidence is None else story.revision_in_force(record.evidence).emails
