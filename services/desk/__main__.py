@@ -11,7 +11,17 @@ from typing import Annotated
 
 import typer
 
-from services.desk.commands import approvals, audit, keys, orders, policy, requests, signing_certificates, submit
+from services.desk.commands import (
+    approvals,
+    audit,
+    keys,
+    orders,
+    policy,
+    requests,
+    signing_certificates,
+    submit,
+    summary,
+)
 from services.desk.exits import EXIT_STATUS
 from services.desk.frame import DEBUG_VARIABLE, Common, JsonOption, ProfileOption, TimeoutOption
 
@@ -57,6 +67,7 @@ def common(
 
 app.add_typer(submit.app, name="submit")
 requests.register(app)
+summary.register(approvals.app)
 app.add_typer(approvals.app, name="desk")
 app.add_typer(orders.app, name="orders")
 app.add_typer(audit.app, name="audit")

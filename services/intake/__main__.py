@@ -10,6 +10,7 @@ from services.intake.adapters.blocklist import BlocklistFolder
 from services.intake.adapters.keys import MongoKeys
 from services.intake.adapters.requests import MongoRequests
 from services.intake.adapters.smtp import SmtpServer
+from services.intake.adapters.tallies import MongoTallies
 from services.intake.announcing import Announcer
 from services.intake.config import IntakeSettings, MailSettings
 from services.intake.handlers import (
@@ -28,6 +29,8 @@ from services.intake.mail.ports import SERVER
 from services.intake.mail.queueing import Pace
 from services.intake.mail.sending import Sending
 from services.intake.mail.templates import Templates
+from services.intake.summary import ShowSummaryHandler
+from services.intake.tallying import Changes, Tallying, TallyRounds
 from services.intake.warning import ExpiryWarnings
 from shared.contracts import commands
 from shared.contracts.catalogue import EVENTS
@@ -35,7 +38,7 @@ from shared.lint.worker import LintWorker
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
 from shared.messaging.schedule import Schedule, milliseconds
-from shared.observability.metrics import MailMetrics, note_blocklist
+from shared.observability.metrics import MailMetrics, RequestMetrics, note_blocklist
 from shared.rabbit.link import Subscription
 from shared.rabbit.topology import commands_queue, events_queue, submissions_queue, submitters
 from shared.vocabulary.duties import Duty
@@ -116,11 +119,13 @@ def wire_warnings(worker: Worker[IntakeSettings], warnings: ExpiryWarnings, gate
 
 def wire(worker: Worker[IntakeSettings], gate: Gate) -> Work:
     """Put intake together."""
-    requests, keys = MongoRequests(worker.database), MongoKeys(worker.database)
+    changes = Changes()
+    requests, keys = MongoRequests(worker.database, changes.note), MongoKeys(worker.database)
+    tallies = MongoTallies(worker.database)
     linter = LintWorker()
     blocklist = BlocklistFolder(worker.settings.screening.blocklist)
     watched = [] if blocklist.folder is None else [worker.open_gate("blocklist", blocklist.probe)]
-    note_blocklist(worker.registry, lambda: any(gate.is_open for gate in watched))
+    note_blocklist(worker.registry, lambda: any(each.is_open for each in watched))
     in_force, clock, prefetch = worker.in_force, worker.clock, worker.settings.broker.prefetch
     mailing = worker.settings.mail
     announcer = Announcer(in_force, clock, mailing)
@@ -128,12 +133,22 @@ def wire(worker: Worker[IntakeSettings], gate: Gate) -> Work:
     warnings = wire_warnings(worker, ExpiryWarnings(requests, announcer, worker.link.publish, clock), gate)
     submit = SubmitRequestHandler(requests, keys, in_force, blocklist, linter, worker.key, announcer, clock)
     lifecycle = LifecycleHandler(requests, keys, in_force, announcer, clock)
+    rounds = TallyRounds(
+        Tallying(requests, tallies),
+        lambda: list(in_force.policy.file.approval_groups),
+        changes,
+        RequestMetrics(worker.registry),
+        gate,
+        every_seconds=worker.settings.summary.tally_seconds,
+        on_failure=worker.messages.work_failed,
+    )
     return Work(
         routes=routes(
             (commands.SubmitRequest, submit),
             (commands.ShowOptions, ShowOptionsHandler(in_force, clock)),
             (commands.ShowStatus, ShowStatusHandler(requests, in_force, clock)),
             (commands.ListRequests, ListRequestsHandler(requests, clock)),
+            (commands.ShowSummary, ShowSummaryHandler(requests, tallies, in_force, clock)),
             (commands.ListPublications, ListPublicationsHandler(requests, in_force, clock)),
             (commands.ExportEvidence, ExportEvidenceHandler(requests, in_force, clock)),
             *((contract.model, lifecycle) for contract in EVENTS if contract.duty is not Duty.INTAKE),
@@ -149,7 +164,8 @@ def wire(worker: Worker[IntakeSettings], gate: Gate) -> Work:
         gates=[worker.open_gate("linter", linter.probe), *watched],
         background=[
             linter.warm_up,
-            *(partial(gate.keep_probing, LOOK_EVERY_SECONDS) for gate in watched),
+            rounds.run,
+            *(partial(each.keep_probing, LOOK_EVERY_SECONDS) for each in watched),
             *mail.run,
             *warnings.run,
         ],

@@ -80,8 +80,16 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+class SummarySettings(Settings):
+    """How the requests are tallied for the summary."""
+
+    tally_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """After which time what has changed is counted even if it is little; the summary is right meanwhile, too."""
+
+
 class IntakeSettings(DutySettings):
-    """What every duty needs, what the screening does, and how mails are sent, if they are."""
+    """What every duty needs, what the screening does, how requests are tallied, and how mails are sent, if they are."""
 
     screening: ScreeningSettings = ScreeningSettings()
+    summary: SummarySettings = SummarySettings()
     mail: MailSettings | None = None

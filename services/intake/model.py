@@ -1,8 +1,10 @@
 """The request as its requester sees it."""
 
 from datetime import datetime
+from typing import Self
 
 from services.intake.mail.model import Mail, Undelivered
+from services.intake.tally import UNCOUNTED
 from shared.contracts.events import Differences, Evidence
 from shared.contracts.replies import RequestSummary
 from shared.messaging.aggregate import Aggregate
@@ -82,6 +84,16 @@ class RequestRecord(Aggregate):
     """When the first of them may be sent, POSIX milliseconds; none when there is none."""
     undelivered: tuple[Undelivered, ...] = ()
     """The latest mails that were given up."""
+    tallied: State | None = None
+    """As what it is counted in its group's tally; none if it is not."""
+    tally: int = UNCOUNTED
+    """The number of the tally's batch in which it was counted last."""
+    untallied: ApprovalGroupField | None = None
+    """The mark that it may stand elsewhere than it is counted; the tally alone takes it away."""
+
+    def marked(self) -> Self:
+        """This request as it is to be stored: marked, unless it is known to be counted as what it is."""
+        return self if self.state is self.tallied else self.model_copy(update={"untallied": self.approval_group})
 
     def summary(self) -> RequestSummary:
         """This request in one line."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.intake.model import KnownKey, RequestRecord
+from services.intake.tally import Standing, Tally
 from shared.messaging.aggregate import Store
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.names import ApprovalGroupName, IdentityName, RequestId
@@ -42,6 +43,46 @@ class RequestStore(Store[RequestRecord], Protocol):
 
     async def warn_due(self, now_ms: int, *, limit: int) -> Sequence[RequestRecord]:
         """Up to `limit` requests whose requesters are to be warned by now, the longest due first.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...
+
+
+class CountedRequests(Protocol):
+    """The requests as their tally sees them: every request that is written is marked if it has to be."""
+
+    async def untallied(self, group: ApprovalGroupName, *, limit: int | None) -> Sequence[Standing]:
+        """Up to `limit` marked requests of this group, or all of them, oldest first.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...
+
+    async def note_tallied(self, tally: Tally) -> None:
+        """Tell each request of the batch, once, as what it is counted; take its mark if it still stands there.
+
+        Raises:
+            UnavailableError: the database is away; some may have been told.
+        """
+        ...
+
+    async def mark_all(self, group: ApprovalGroupName, *, begun: int) -> None:
+        """Mark every request of this group that was last counted before this number, as counted nowhere.
+
+        Raises:
+            UnavailableError: the database is away; some may have been marked.
+        """
+        ...
+
+
+class TallyStore(Store[Tally], Protocol):
+    """The tallies, by approval group."""
+
+    async def of_groups(self, groups: Sequence[ApprovalGroupName]) -> Sequence[Tally]:
+        """The tallies of these groups, as far as there are any.
 
         Raises:
             UnavailableError: the database is away.

@@ -144,6 +144,10 @@ class RaClient:
         """One page of this identity's own requests, newest first."""
         return await self._ask(_made(commands.ListRequests, before=before, limit=limit), replies.RequestsResult)
 
+    async def summary(self) -> replies.SummaryResult:
+        """How many requests stand where in the groups that this identity may view, audit or decide for."""
+        return await self._ask(commands.ShowSummary(), replies.SummaryResult)
+
     async def export_evidence(self, request_id: str) -> replies.EvidenceResult:
         """The request's evidence file."""
         return await self._ask(_made(commands.ExportEvidence, request_id=request_id), replies.EvidenceResult)

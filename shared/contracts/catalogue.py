@@ -72,6 +72,7 @@ COMMANDS: tuple[CommandContract, ...] = (
     CommandContract("ra.options.show.v1", commands.ShowOptions, Duty.INTAKE, "options", replies.OptionsResult),
     CommandContract("ra.request.status.v1", commands.ShowStatus, Duty.INTAKE, "status", replies.StatusResult),
     CommandContract("ra.request.list.v1", commands.ListRequests, Duty.INTAKE, "list", replies.RequestsResult),
+    CommandContract("ra.summary.show.v1", commands.ShowSummary, Duty.INTAKE, "summary", replies.SummaryResult),
     CommandContract("ra.evidence.export.v1", commands.ExportEvidence, Duty.INTAKE, "export", replies.EvidenceResult),
     CommandContract(
         "ra.publication.list.v1",

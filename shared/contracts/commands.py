@@ -38,6 +38,13 @@ class ListRequests(Model):
     limit: PageSize = 50
 
 
+class ShowSummary(Model):
+    """Ask how many requests stand where in the groups that one may view, audit or decide for.
+
+    Answered by `SummaryResult`.
+    """
+
+
 class ExportEvidence(Model):
     """Ask for the whole signed chain of a request. Answered by `EvidenceResult`."""
 

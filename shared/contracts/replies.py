@@ -159,6 +159,21 @@ class RequestsResult(Result):
     more: bool
 
 
+class GroupSummary(Result):
+    """How many requests of one approval group stand in each state."""
+
+    approval_group: ApprovalGroupField
+    complete: bool
+    """Whether all are counted; a group that was never counted before, or is counted anew, takes a while."""
+    counts: dict[State, int]
+
+
+class SummaryResult(Result):
+    """How many requests stand where, at this moment."""
+
+    groups: tuple[GroupSummary, ...]
+
+
 class EvidenceResult(Result):
     """The evidence file of a request, as `ra audit export` writes it."""
 

@@ -34,6 +34,7 @@ INDEXES: Mapping[Duty, tuple[Index, ...]] = {
         Index("requests", ("approval_group", "_id")),
         *_due_in("requests"),
         Index("requests", ("warn_due",)),
+        Index("requests", ("untallied", "_id")),
     ),
     Duty.APPROVAL: (
         Index("cases", ("open_for", "_id")),

@@ -1,10 +1,11 @@
 """Aggregates in MongoDB."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import structlog
 from pydantic import ValidationError
+from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from shared.errors import ConflictError
@@ -15,6 +16,9 @@ from shared.mongo.database import POLL, Database, translated
 log = structlog.get_logger()
 
 AggregateT = TypeVar("AggregateT", bound=Aggregate)
+
+PICKED_AT_ONCE = 1_000
+"""How many documents come in one answer when only some of their fields are asked for."""
 
 
 class MongoStore(Generic[AggregateT]):
@@ -85,6 +89,38 @@ class MongoStore(Generic[AggregateT]):
             found = [self._readable(document) async for document in cursor]
         return [aggregate for aggregate in found if aggregate is not None]
 
+    async def pick(
+        self, condition: Mapping[str, Any], fields: Sequence[str], *, limit: int | None
+    ) -> list[dict[str, Any]]:
+        """Of up to `limit` documents that fulfil a condition over indexed fields, or of all, `id` and these fields."""
+        with translated():
+            cursor = self._collection.find(
+                dict(condition),
+                dict.fromkeys(fields, 1),
+                limit=limit or 0,
+                sort=[("_id", 1)],
+                batch_size=PICKED_AT_ONCE,
+            )
+            return [{"id": document.pop("_id"), **document} async for document in cursor]
+
+    async def amend(self, changes: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> int:
+        """Set fields of one document for each condition, all in one command; how many of them were found.
+
+        Each change is atomic by itself and raises the document's version, so that nobody writes over it unawares.
+        """
+        if not changes:
+            return 0
+        with translated():
+            result = await self._collection.bulk_write(
+                [UpdateOne(dict(condition), _amended(fields)) for condition, fields in changes], ordered=False
+            )
+        return result.matched_count
+
+    async def amend_all(self, condition: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+        """Set fields of every document that fulfils the condition, each atomically and with its version raised."""
+        with translated():
+            await self._collection.update_many(dict(condition), _amended(fields))
+
     async def grouped(
         self, condition: Mapping[str, Any], *, by: str, **sums: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
@@ -108,3 +144,7 @@ class MongoStore(Generic[AggregateT]):
 def _document(aggregate: Aggregate) -> dict[str, Any]:
     document = aggregate.model_dump(mode="json")
     return {"_id": document.pop("id"), **document}
+
+
+def _amended(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"$set": dict(fields), "$inc": {"version": 1}}

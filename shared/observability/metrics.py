@@ -9,6 +9,8 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from shared.vocabulary.states import State
+
 
 def new_registry() -> CollectorRegistry:
     """A registry of its own for one process, with what Prometheus expects of any."""
@@ -203,6 +205,23 @@ class MailMetrics:
         """So many wait, the oldest for so long."""
         self._waiting.set(count)
         self._oldest.set(oldest_seconds)
+
+
+class RequestMetrics:
+    """How many requests stand where, as far as they are tallied: the same in all copies of intake."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Gauge(
+            "ra_requests",
+            "Requests by approval group and state, as they were tallied last.",
+            ["approval_group", "state"],
+            registry=registry,
+        )
+
+    def counted(self, group: str, counts: Mapping[State, int]) -> None:
+        """So many requests of this group stand in each state."""
+        for state in State:
+            self._requests.labels(group, str(state)).set(counts.get(state, 0))
 
 
 class EvidenceMetrics:

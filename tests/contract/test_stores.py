@@ -12,7 +12,9 @@ from services.approval.adapters.cases import MongoCases
 from services.approval.model import Case
 from services.intake.adapters.keys import MongoKeys
 from services.intake.adapters.requests import MongoRequests
+from services.intake.adapters.tallies import MongoTallies
 from services.intake.model import KnownKey, RequestRecord
+from services.intake.tally import Tally, first_tally
 from services.issuer.adapters.accounts import MongoAccounts
 from services.issuer.adapters.orders import MongoFeedMarks, MongoOrders, MongoRefusals
 from services.issuer.model import EvidenceRefusal, FeedMark, Order
@@ -31,6 +33,7 @@ from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import ApprovalGroupName, IdentityName, MessageId, OrderId, RequestId
 from shared.vocabulary.orders import OPEN_ORDERS, OrderState
+from shared.vocabulary.states import State
 from tests.fakes.samples import OUTGOING, STRANGE, sample_aggregates
 from tests.fakes.stores import (
     MemoryCases,
@@ -40,12 +43,14 @@ from tests.fakes.stores import (
     MemoryOrders,
     MemoryRefusals,
     MemoryRequests,
+    MemoryTallies,
 )
 from tests.infrastructure import DutyDatabases
 
 OWNERS: dict[type[Aggregate], Duty] = {
     RequestRecord: Duty.INTAKE,
     KnownKey: Duty.INTAKE,
+    Tally: Duty.INTAKE,
     Case: Duty.APPROVAL,
     Order: Duty.ISSUER,
     EvidenceRefusal: Duty.ISSUER,
@@ -56,6 +61,7 @@ OWNERS: dict[type[Aggregate], Duty] = {
 IN_MEMORY: dict[type[Aggregate], Callable[[], Any]] = {
     RequestRecord: MemoryRequests,
     KnownKey: MemoryKeys,
+    Tally: MemoryTallies,
     Case: MemoryCases,
     Order: MemoryOrders,
     EvidenceRefusal: MemoryRefusals,
@@ -66,6 +72,7 @@ IN_MEMORY: dict[type[Aggregate], Callable[[], Any]] = {
 IN_MONGO: dict[type[Aggregate], Callable[[Database], Any]] = {
     RequestRecord: MongoRequests,
     KnownKey: MongoKeys,
+    Tally: MongoTallies,
     Case: MongoCases,
     Order: MongoOrders,
     EvidenceRefusal: MongoRefusals,
@@ -108,7 +115,8 @@ def _open(databases: DutyDatabases, duty: Duty) -> Database:
 
 def sample(model: type[Aggregate], number: int = 0, **changes: object) -> Any:
     """The example of this kind, under an id of its own."""
-    own = digest_of(str(number).encode()) if model is KnownKey else request_id(number)
+    ids: dict[type[Aggregate], str] = {KnownKey: digest_of(str(number).encode()), Tally: f"group-{number}"}
+    own = ids.get(model, request_id(number))
     return sample_aggregates()[model].model_copy(update={"id": own, **changes}, deep=True)
 
 
@@ -280,6 +288,63 @@ async def test_a_request_beside_some_groups_is_noticed(stores: Stores) -> None:
     assert await store.has_beside([WEB])
     assert await store.has_beside([MAIL])
     assert await store.has_beside([])
+
+
+async def test_a_request_is_marked_while_it_may_stand_elsewhere_than_it_is_counted(stores: Stores) -> None:
+    store = stores(RequestRecord)
+    pending, issued = State.PENDING, State.ISSUED
+    uncounted = {"tallied": None, "tally": 0, "untallied": None}
+    await store.insert(sample(RequestRecord, 1, **uncounted, state=pending))
+    await store.insert(sample(RequestRecord, 2, **uncounted, state=pending, approval_group=MAIL))
+    await store.insert(sample(RequestRecord, 3, tallied=issued, tally=4, untallied=None, state=issued))
+    (marked,) = await store.untallied(WEB, limit=None)
+    assert (marked.id, marked.state, marked.tallied, marked.tally) == (request_id(1), pending, None, 0)
+    record = await store.load(request_id(3))
+    back = await store.replace(record.model_copy(update={"state": pending}))
+    await store.replace(back.model_copy(update={"state": issued}))
+    assert await ids_of(store.untallied(WEB, limit=None)) == [1, 3]
+    assert await ids_of(store.untallied(WEB, limit=1)) == [1]
+
+
+async def test_each_request_of_a_batch_is_told_once_as_what_it_is_counted(stores: Stores) -> None:
+    store = stores(RequestRecord)
+    before, counted, after = State.PENDING, State.APPROVED, State.ISSUED
+    for number, state in ((1, counted), (2, after), (3, counted)):
+        await store.insert(sample(RequestRecord, number, state=state, tallied=before, tally=6))
+    tally = sample(Tally).model_copy(update={"id": WEB, "batch": {request_id(each): counted for each in (1, 2)}})
+    for _ in range(2):
+        await store.note_tallied(tally)
+        found = {number: await store.load(request_id(number)) for number in (1, 2, 3)}
+        assert [(each.tallied, each.tally, each.untallied) for each in found.values()] == [
+            (counted, 7, None),
+            (counted, 7, WEB),
+            (before, 6, WEB),
+        ]
+        assert [each.version for each in found.values()] == [4, 4, 3]
+
+
+async def test_a_new_beginning_marks_what_was_counted_before_it_and_nothing_else(stores: Stores) -> None:
+    store, state = stores(RequestRecord), State.ISSUED
+    for number, tally, group in ((1, 6, WEB), (2, 7, WEB), (3, 6, MAIL)):
+        await store.insert(
+            sample(RequestRecord, number, tallied=state, state=state, tally=tally, untallied=None, approval_group=group)
+        )
+    await store.mark_all(WEB, begun=7)
+    found = [await store.load(request_id(number)) for number in (1, 2, 3)]
+    assert [(each.tallied, each.tally, each.untallied) for each in found] == [
+        (None, 7, WEB),
+        (state, 7, None),
+        (state, 6, None),
+    ]
+    assert [each.version for each in found] == [4, 3, 3]
+
+
+async def test_tallies_are_found_by_group_as_far_as_there_are_any(stores: Stores) -> None:
+    store = stores(Tally)
+    assert await store.of_groups([WEB]) == []
+    for group in (WEB, MAIL):
+        await store.insert(first_tally(group))
+    assert [each.id for each in await store.of_groups([WEB, ApprovalGroupName("vpn")])] == [WEB]
 
 
 async def test_open_cases_are_listed_oldest_first_page_by_page_and_decided_ones_are_not(stores: Stores) -> None:

@@ -20,6 +20,7 @@ from services.intake import handlers as intake
 from services.intake.announcing import Announcer
 from services.intake.config import MailSettings
 from services.intake.ports import RequestStore
+from services.intake.summary import ShowSummaryHandler
 from services.issuer import handlers as issuer
 from services.issuer import operators
 from services.issuer.books import Books, Pace
@@ -77,6 +78,7 @@ from tests.fakes.stores import (
     MemoryOrders,
     MemoryRefusals,
     MemoryRequests,
+    MemoryTallies,
 )
 from tests.world import FixedClock, shared_ca, signing_key
 
@@ -235,7 +237,7 @@ class Intake(InProcess):
     ) -> None:
         """`kept` are the requests, if not those in memory."""
         self.mailing = mailing
-        self.requests, self.keys = MemoryRequests(), MemoryKeys()
+        self.requests, self.keys, self.tallies = MemoryRequests(), MemoryKeys(), MemoryTallies()
         self._kept = kept or self.requests
         self.published = MemoryPublishedKeys()
         self.linter = MemoryLinter()
@@ -253,6 +255,7 @@ class Intake(InProcess):
             (commands.ShowOptions, intake.ShowOptionsHandler(in_force, clock)),
             (commands.ShowStatus, intake.ShowStatusHandler(requests, in_force, clock)),
             (commands.ListRequests, intake.ListRequestsHandler(requests, clock)),
+            (commands.ShowSummary, ShowSummaryHandler(self.requests, self.tallies, in_force, clock)),
             (commands.ListPublications, intake.ListPublicationsHandler(requests, in_force, clock)),
             (commands.ExportEvidence, intake.ExportEvidenceHandler(requests, in_force, clock)),
             *((contract.model, lifecycle_handler) for contract in EVENTS if contract.duty is not Duty.INTAKE),

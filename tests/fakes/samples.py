@@ -6,6 +6,7 @@ from functools import cache
 from services.approval.model import AskedWithdrawal, Case, KnownFacts
 from services.intake.mail.model import Mail, News, Undelivered
 from services.intake.model import Happening, KnownKey, RequestRecord
+from services.intake.tally import Tally
 from services.issuer.model import EvidenceRefusal, FeedMark, Order, Settlement
 from services.revoker.model import Certificate, CertificateState
 from shared.contracts import commands, events, replies
@@ -103,6 +104,7 @@ def sample_commands() -> dict[type[Model], Model]:
         commands.ShowOptions(),
         commands.ShowStatus(request_id=REQUEST),
         commands.ListRequests(before=REQUEST, limit=7),
+        commands.ShowSummary(),
         commands.ListPublications(after=REQUEST, limit=7),
         commands.ExportEvidence(request_id=REQUEST),
         commands.ListPending(approval_group=WEB, after=REQUEST, limit=7),
@@ -233,6 +235,11 @@ def sample_results() -> dict[type[Result], Result]:
             complete=True,
         ),
         replies.EvidenceResult(request_id=REQUEST, evidence="{}"),
+        replies.SummaryResult(
+            groups=(
+                replies.GroupSummary(approval_group=WEB, complete=True, counts={State.PENDING: 5, State.ISSUED: 2}),
+            )
+        ),
         replies.PendingResult(
             cases=(replies.PendingCase(request=SUMMARY, approvals=1, quorum=2, decided_by_me=True),), more=True
         ),
@@ -359,6 +366,20 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "undelivered": (
                 Undelivered(news=News.PENDING, to="b@example.com", at_ms=1_800_000_000_126, reason=STRANGE),
             ),
+            "tallied": State.ISSUED,
+            "tally": 7,
+            "untallied": WEB,
+        }
+    )
+    tally = Tally.model_validate(
+        {
+            **kept,
+            "id": WEB,
+            "counts": {State.ISSUED: 2**40, State.PENDING: 0},
+            "number": 7,
+            "batch": {REQUEST: State.ISSUED, OTHER: State.PENDING},
+            "begun": 1,
+            "complete": True,
         }
     )
     case = Case.model_validate(
@@ -459,4 +480,6 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
     )
     mark = FeedMark.model_validate({**kept, "id": "status-changes", "seen_ms": 1_800_000_000_123, "due": 5})
     facts = KnownFacts.model_validate({**kept, "id": "public-tls", "token": whole.issuance})
-    return {type(each): each for each in (facts, record, known, case, order, certificate, refusal, account, mark)}
+    return {
+        type(each): each for each in (facts, record, tally, known, case, order, certificate, refusal, account, mark)
+    }

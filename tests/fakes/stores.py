@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from services.approval.model import Case, KnownFacts
 from services.intake.mail.ports import Backlog
 from services.intake.model import KnownKey, RequestRecord
+from services.intake.tally import Standing, Tally
 from services.issuer.model import EvidenceRefusal, FeedMark, Order
 from services.issuer.ports import Backlog as OrderBacklog
 from services.revoker.model import Certificate
@@ -82,6 +83,43 @@ class MemoryRequests(MemoryStore[RequestRecord]):
     def __init__(self) -> None:
         super().__init__(RequestRecord)
 
+    async def insert(self, aggregate: RequestRecord) -> bool:
+        return await super().insert(aggregate.marked())
+
+    async def replace(self, aggregate: RequestRecord) -> RequestRecord:
+        return await super().replace(aggregate.marked())
+
+    async def untallied(self, group: ApprovalGroupName, *, limit: int | None) -> Sequence[Standing]:
+        marked: list[Standing] = []
+        for request_id in sorted(self.documents):
+            self._reach()
+            await asyncio.sleep(0)  # a server does not look at all of them at one moment
+            record = self._model.model_validate_json(self.documents[request_id])
+            if record.untallied == group and (limit is None or len(marked) < limit):
+                fields = {name: getattr(record, name) for name in Standing.model_fields}
+                marked.append(Standing.model_validate(fields))
+        return marked
+
+    async def note_tallied(self, tally: Tally) -> None:
+        for request_id, state in tally.batch.items():
+            self._reach()
+            await asyncio.sleep(0)
+            record = self._model.model_validate_json(self.documents[request_id])
+            if record.tally < tally.number:
+                mark = None if record.state is state else tally.id
+                self._amend(record, tally=tally.number, tallied=state, untallied=mark)
+
+    async def mark_all(self, group: ApprovalGroupName, *, begun: int) -> None:
+        for request_id in [record.id for record in self.all() if record.approval_group == group]:
+            self._reach()
+            await asyncio.sleep(0)
+            record = self._model.model_validate_json(self.documents[request_id])
+            if record.tally < begun:
+                self._amend(record, tally=begun, tallied=None, untallied=group)
+
+    def _amend(self, record: RequestRecord, **fields: object) -> None:
+        self._write(record.model_copy(update={**fields, "version": record.version + 1}))
+
     async def of_identity(
         self, identity: IdentityName, *, before: RequestId | None, limit: int
     ) -> Sequence[RequestRecord]:
@@ -113,6 +151,16 @@ class MemoryRequests(MemoryStore[RequestRecord]):
         self._reach()
         mails = [mail for record in self.all() for mail in record.mails]
         return Backlog(len(mails), min(mail.at_ms for mail in mails)) if mails else None
+
+
+class MemoryTallies(MemoryStore[Tally]):
+    def __init__(self) -> None:
+        super().__init__(Tally)
+
+    async def of_groups(self, groups: Sequence[ApprovalGroupName]) -> Sequence[Tally]:
+        self._reach()
+        await asyncio.sleep(0)
+        return [tally for tally in self.all() if tally.id in groups]
 
 
 class MemoryKeys(MemoryStore[KnownKey]):

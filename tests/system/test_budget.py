@@ -9,12 +9,18 @@ from deploy.local.stack import Stack
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.states import State
 from tests import world
-from tests.infrastructure import sandbox_of
+from tests.infrastructure import Stacks, sandbox_of
 from tests.system.way import Counters, People, approve, counters, eventually, pending_at_approval, people_of, total
 
 WRITES, READS, PUBLISHES, CA_CALLS = 12, 8, 12, 1
 """The most that one request with a quorum of two may cost, by all duties together; three notices to three approvers."""
 IDLE_SECONDS = 8.0
+
+
+@pytest.fixture(scope="module")
+def stack(module_stacks: Stacks) -> Stack:
+    """One that tallies nothing meanwhile: what that costs, a hundred requests share; see test_summary.py."""
+    return module_stacks("budget", overrides={Duty.INTAKE: {"summary": {"tally_seconds": 86_400.0}}})
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from services.approval.__main__ import wire as wire_approval
 from services.approval.config import CompatibilitySettings
 from services.intake.__main__ import wire as wire_intake
+from services.intake.config import SummarySettings
 from services.issuer.__main__ import wire as wire_issuer
 from services.revoker.__main__ import wire as wire_revoker
 from shared.contracts.catalogue import COMMANDS, EVENTS, NEWS, EventContract, NewsContract
@@ -40,6 +41,7 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
         "ra.options.show.v1": None,
         "ra.request.status.v1": None,
         "ra.request.list.v1": None,
+        "ra.summary.show.v1": None,
         "ra.publication.list.v1": None,
         "ra.evidence.export.v1": None,
         "ra.request.edited.v1": Duty.APPROVAL,
@@ -120,6 +122,7 @@ async def wired(duty: Duty, folder: Path) -> Work:
             ca=ca,
             broker=SimpleNamespace(prefetch=16),
             screening=SimpleNamespace(blocklist=folder / "blocklist"),
+            summary=SummarySettings(),
             policy=SimpleNamespace(file=folder / "policy.toml", officers=()),
             compatibility=CompatibilitySettings(),
             mail=mail_settings(),

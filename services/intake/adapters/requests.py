@@ -1,9 +1,10 @@
 """Intake's requests in MongoDB."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.intake.mail.ports import Backlog
 from services.intake.model import RequestRecord
+from services.intake.tally import Standing, Tally
 from shared.mongo.database import POLL, Database
 from shared.mongo.store import MongoStore
 from shared.vocabulary.names import ApprovalGroupName, IdentityName, RequestId
@@ -15,8 +16,22 @@ LAST_ID = "g"
 class MongoRequests(MongoStore[RequestRecord]):
     """The collection `requests`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, changed: Callable[[], None] = lambda: None) -> None:
+        """`changed` is told of every request that is written."""
         super().__init__(database, "requests", RequestRecord)
+        self._changed = changed
+
+    async def insert(self, aggregate: RequestRecord) -> bool:
+        """Store a new one, marked for the tally."""
+        is_new = await super().insert(aggregate.marked())
+        self._changed()
+        return is_new
+
+    async def replace(self, aggregate: RequestRecord) -> RequestRecord:
+        """Write it, marked for the tally if it may stand elsewhere than it is counted."""
+        written = await super().replace(aggregate.marked())
+        self._changed()
+        return written
 
     async def of_identity(
         self, identity: IdentityName, *, before: RequestId | None, limit: int
@@ -55,3 +70,29 @@ class MongoRequests(MongoStore[RequestRecord]):
         if not found:
             return None
         return Backlog(sum(group["count"] for group in found), min(group["oldest"] for group in found))
+
+    async def untallied(self, group: ApprovalGroupName, *, limit: int | None) -> Sequence[Standing]:
+        """Up to `limit` marked requests of this group, or all of them, oldest first."""
+        condition = {"untallied": group, "_id": {"$gte": "0", "$lt": LAST_ID}}
+        found = await self.pick(condition, ("state", "tallied", "tally"), limit=limit)
+        return [Standing.model_validate(each) for each in found]
+
+    async def note_tallied(self, tally: Tally) -> None:
+        """Tell each request of the batch, once, as what it is counted; take its mark if it still stands there."""
+        now = {"tally": tally.number}
+        untold = {request: {"_id": request, "tally": {"$lt": tally.number}} for request in tally.batch}
+        settled = [
+            ({**untold[request], "state": state}, {**now, "tallied": state, "untallied": None})
+            for request, state in tally.batch.items()
+        ]
+        if await self.amend(settled) < len(settled):  # some have changed since, or were told before
+            moved = [
+                (untold[request], {**now, "tallied": state, "untallied": tally.id})
+                for request, state in tally.batch.items()
+            ]
+            await self.amend(moved)
+
+    async def mark_all(self, group: ApprovalGroupName, *, begun: int) -> None:
+        """Mark every request of this group that was last counted before this number, as counted nowhere."""
+        counted_before = {"approval_group": group, "tally": {"$not": {"$gte": begun}}}
+        await self.amend_all(counted_before, {"tally": begun, "tallied": None, "untallied": group})
