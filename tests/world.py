@@ -18,7 +18,16 @@ from shared.contracts.events import Evidence
 from shared.contracts.statement import JwsStatement, RevisionStatement
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
-from shared.evidence.steps import Decision, DecisionKind, Edit, Issuance, Revision, Verdict
+from shared.evidence.steps import (
+    DecidedRevision,
+    Decision,
+    DecisionKind,
+    Decisions,
+    Edit,
+    Issuance,
+    Revision,
+    Verdict,
+)
 from shared.identifiers import new_request_id
 from shared.policy.compatibility import Combination, ImportedOrder, ListedIntermediate, ProductFacts
 from shared.policy.composition import NOTHING_EDITED, compose
@@ -325,6 +334,22 @@ def decision(
     """A signed decision; `signer` lends another's key."""
     said = Decision(request_id=request_id, revision=revision, decision=kind, approver=IdentityName(by), note=note)
     return JwsStatement(jws=signing_key(signer or by).sign(said.canonical(), Typ.DECISION, at))
+
+
+def decisions(
+    revisions: Mapping[RequestId, Digest],
+    *,
+    by: str,
+    kind: DecisionKind = DecisionKind.APPROVE,
+    at: datetime = NOW,
+    note: str = "",
+    signer: str | None = None,
+    typ: Typ = Typ.DECISIONS,
+) -> JwsStatement:
+    """Decisions on several requests under one signature."""
+    named = tuple(DecidedRevision(request_id=each, revision=digest) for each, digest in revisions.items())
+    said = Decisions(requests=named, decision=kind, approver=IdentityName(by), note=note)
+    return JwsStatement(jws=signing_key(signer or by).sign(said.canonical(), typ, at))
 
 
 def verdict(

@@ -8,7 +8,7 @@ from shared.contracts.events import MOST_AWAITED, RequestExpired, RequestReminde
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.steps import Decision, DecisionKind
-from shared.evidence.verification import check_decider, verify_revision
+from shared.evidence.verification import check_decider, follow_revisions
 from shared.messaging.schedule import milliseconds
 from shared.policy.model import ApprovalGroup
 from shared.policy.policy import Policy
@@ -87,7 +87,7 @@ def standing_now(case: Case, group: ApprovalGroup, anchor: Anchor, *, now: datet
 def awaited(case: Case, anchor: Anchor, *, now: datetime) -> tuple[IdentityName, ...]:
     """The identities that may approve, or deny, and whose owners' approvals are not among those of the case."""
     try:
-        _, revision = verify_revision(case.evidence, anchor, now=now)
+        _, revision = follow_revisions(case.evidence, anchor, now=now)
     except RefusedError:
         return ()
     decided = {anchor.person_of(decider) for decider in case.deciders}

@@ -195,7 +195,7 @@ def decide(
     # An editor who has left bars an approval, and must not bar a denial.
     verified = verify_revision if kind is DecisionKind.APPROVE else follow_revisions
     _, revision = verified(case.evidence, anchor, now=now)
-    new = verify_decision(statement, anchor, now=now)
+    new = verify_decision(statement, anchor, about=case.id, now=now)
     earlier = standing(case, revision, anchor, now=now)
     findings = [
         *_check_decision(case, new, revision, sender=sender, kind=kind, anchor=anchor, now=now),
@@ -294,7 +294,7 @@ def standing(
     good = []
     for statement in case.evidence.decisions:
         try:
-            decision = verify_decision(statement, anchor, now=now)
+            decision = verify_decision(statement, anchor, about=case.id, now=now)
         except RefusedError:
             continue
         stale = lapsed(decision.signed_at, case.approval_group, anchor, now=now)
@@ -315,7 +315,7 @@ def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: i
         return None
     if event.denial is not None and _is_denial(case, event.denial, anchor, now=now):
         _, revision = follow_revisions(case.evidence, anchor, now=now)
-        denial = verify_decision(event.denial, anchor, now=now)
+        denial = verify_decision(event.denial, anchor, about=case.id, now=now)
         decisions = [*standing(case, revision, anchor, now=now), (event.denial, denial)]
         denied = _with_decisions(case, decisions, now=now)
         return close(denied, State.DENIED, now=now).model_copy(
@@ -346,7 +346,7 @@ def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: i
 def _is_denial(case: Case, statement: JwsStatement, anchor: Anchor, *, now: datetime) -> bool:
     try:
         _, revision = follow_revisions(case.evidence, anchor, now=now)
-        decision = verify_decision(statement, anchor, now=now)
+        decision = verify_decision(statement, anchor, about=case.id, now=now)
     except RefusedError:
         return False
     return decision.decision.decision is DecisionKind.DENY and not list(

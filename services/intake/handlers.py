@@ -17,9 +17,10 @@ from shared.contracts.content import RequestContent
 from shared.contracts.replies import EvidenceResult, PublicationsResult, RequestsResult, SubmitResult
 from shared.contracts.statement import JwsStatement, RevisionStatement
 from shared.errors import ConflictError, RefusedError
+from shared.evidence.decisions import claimed_decision
 from shared.evidence.file import EvidenceFile
 from shared.evidence.in_force import PolicyInForce
-from shared.evidence.jws import SigningKey, Typ, payload_of
+from shared.evidence.jws import SigningKey, Typ
 from shared.evidence.steps import Decision, DecisionKind, Verdict
 from shared.evidence.verification import (
     VerifiedSubmission,
@@ -345,7 +346,7 @@ class LifecycleHandler:
                 proven = issuance.request_id
             case events.RequestDenied() as event:
                 follow_revisions(event.evidence, anchor, now=now)
-                said = [self._decision(each, is_past=is_past) for each in event.evidence.decisions]
+                said = [self._decision(each, event.request_id, is_past=is_past) for each in event.evidence.decisions]
                 denials = [each.request_id for each in said if each.decision is DecisionKind.DENY]
                 if not denials:
                     raise RefusedError(finding("evidence.denial-missing", "nobody's denial comes with this"))
@@ -366,10 +367,11 @@ class LifecycleHandler:
             return verify_verdict(event.evidence, anchor, now=now)
         return verify_approval(event.evidence, anchor, now=now, as_of_verdict=True).verdict
 
-    def _decision(self, statement: JwsStatement, *, is_past: bool) -> Decision:
+    def _decision(self, statement: JwsStatement, about: RequestId, *, is_past: bool) -> Decision:
         if is_past:
-            return Decision.read(payload_of(statement.jws), code="decision.invalid")
-        return verify_decision(statement, self.in_force.anchor, now=self.clock.now()).decision
+            claimed, _ = claimed_decision(statement.jws, about)
+            return claimed
+        return verify_decision(statement, self.in_force.anchor, about=about, now=self.clock.now()).decision
 
     async def _remember_compromise(self, record: RequestRecord) -> None:
         digest = known_keys.key_of(record)

@@ -9,10 +9,11 @@ from shared.contracts.events import Evidence, RequestApproved
 from shared.contracts.statement import JwsStatement
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
+from shared.evidence.decisions import claimed_decision
 from shared.evidence.file import check_issued
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import Typ, payload_of, verify
-from shared.evidence.steps import Decision, DecisionKind, Intent, Issuance, Revision
+from shared.evidence.steps import DecisionKind, Intent, Issuance, Revision
 from shared.evidence.verification import (
     VerifiedApproval,
     VerifiedDecision,
@@ -103,7 +104,7 @@ def standing_denial(
     """
     approved_at = {decision.decision.approver: decision.signed_at for decision in approval.decisions}
     for statement in denials:
-        denial = _denial(statement, anchor, now=now)
+        denial = _denial(statement, approval, anchor, now=now)
         if denial is None or list(check_decider(denial.decision, approval.revision, anchor)):
             continue
         approved = approved_at.get(denial.decision.approver)
@@ -113,9 +114,12 @@ def standing_denial(
     return None
 
 
-def _denial(statement: JwsStatement, anchor: Anchor, *, now: datetime) -> VerifiedDecision | None:
+def _denial(
+    statement: JwsStatement, approval: VerifiedApproval, anchor: Anchor, *, now: datetime
+) -> VerifiedDecision | None:
+    about = approval.revision.revision.request_id
     try:
-        decision = verify_decision(statement, anchor, now=now)
+        decision = verify_decision(statement, anchor, about=about, now=now)
     except RefusedError:
         return None
     return decision if decision.decision.decision is DecisionKind.DENY else None
@@ -138,23 +142,25 @@ def overtaken_denial(order: Order, approval: VerifiedApproval, anchor: Anchor, *
 
     One from after the verdict comes too late: approval told its sender so.
     """
+    denials = [(statement, _denial(statement, approval, anchor, now=now)) for statement in order.denials]
     before = [
         statement
-        for statement in order.denials
-        if (denial := _denial(statement, anchor, now=now)) is not None and denial.signed_at < approval.verdict_signed_at
+        for statement, denial in denials
+        if denial is not None and denial.signed_at < approval.verdict_signed_at
     ]
     return standing_denial(before, approval, anchor, now=now)
 
 
 def with_denial(order: Order, statement: JwsStatement) -> Order:
     """The entry with this denial, which takes the place of an earlier one by the same approver."""
-    approver = _approver(statement)
-    others = (known for known in order.denials if _approver(known) != approver)
+    approver = _approver(statement, order)
+    others = (known for known in order.denials if _approver(known, order) != approver)
     return order.model_copy(update={"denials": (*others, statement)})
 
 
-def _approver(statement: JwsStatement) -> IdentityName:
-    return Decision.read(payload_of(statement.jws), code="decision.invalid").approver
+def _approver(statement: JwsStatement, order: Order) -> IdentityName:
+    decision, _ = claimed_decision(statement.jws, order.id)
+    return decision.approver
 
 
 def denial_omitted() -> Finding:
@@ -177,7 +183,7 @@ def check_witnessed(
     Raises:
         RefusedError: it is not the sender's own signed denial of this request, or the sender decides for no group.
     """
-    decision = verify_decision(statement, anchor, now=now).decision
+    decision = verify_decision(statement, anchor, about=request_id, now=now).decision
     identity = anchor.identities.get(sender)
     if decision.approver != sender or decision.decision is not DecisionKind.DENY or decision.request_id != request_id:
         raise RefusedError(finding("decision.foreign", "this is not the sender's own denial of this request"))

@@ -7,12 +7,13 @@ from shared.contracts.replies import CaseResult
 from shared.contracts.statement import DecisionStatement
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
+from shared.evidence.decisions import claimed_decision
 from shared.evidence.jws import payload_of
 from shared.evidence.steps import Decision, Revision
 from shared.evidence.verification import read_revision, verify_decision
 from shared.vocabulary.findings import finding
 from shared.vocabulary.model import digest_of
-from shared.vocabulary.names import Digest
+from shared.vocabulary.names import Digest, RequestId
 from shared.x509.csr import VerifiedCsr, parse_csr
 
 
@@ -58,7 +59,7 @@ def read_case(case: CaseResult, anchor: Anchor | None, *, now: datetime) -> Show
     csr = parse_csr(revision.csr)
     _check(case, revision, payload, csr)
     digest = digest_of(payload)
-    decisions = [_decision(statement, digest, anchor, now=now) for statement in case.decisions]
+    decisions = [_decision(statement, revision.request_id, digest, anchor, now=now) for statement in case.decisions]
     good = tuple(decision for decision in decisions if decision is not None)
     return ShownCase(revision, digest, csr, signed_at, good, doubtful=len(decisions) - len(good))
 
@@ -75,13 +76,13 @@ def _check(case: CaseResult, revision: Revision, payload: bytes, csr: VerifiedCs
 
 
 def _decision(
-    statement: DecisionStatement, digest: Digest, anchor: Anchor | None, *, now: datetime
+    statement: DecisionStatement, about: RequestId, digest: Digest, anchor: Anchor | None, *, now: datetime
 ) -> EarlierDecision | None:
     try:
         if anchor is None:
-            said, signed_at = Decision.read(payload_of(statement.jws), code="case.unreadable"), None
+            said, signed_at = claimed_decision(statement.jws, about)[0], None
         else:
-            verified = verify_decision(statement, anchor, now=now)
+            verified = verify_decision(statement, anchor, about=about, now=now)
             said, signed_at = verified.decision, verified.signed_at
     except RefusedError:
         return None

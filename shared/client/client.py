@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from shared.client.answers import ResultT, read_answer
 from shared.client.case import ShownCase, read_case
 from shared.client.connection import connect as connect_to_broker
-from shared.client.errors import NoAnswerError, NotConnectedError, OutOfReachError, StillWaitingError
+from shared.client.errors import ClientError, NoAnswerError, NotConnectedError, OutOfReachError, StillWaitingError
 from shared.client.mailbox import Mailbox
 from shared.client.ports import Connect, Connection, ConnectionLostError, Receiver, Signer
 from shared.client.profile import Passphrase, Profile, no_passphrase, read_anchor, read_signer
@@ -23,7 +23,7 @@ from shared.contracts.statement import JwsStatement, UnsignedSubmission
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import Typ
-from shared.evidence.steps import Decision, DecisionKind
+from shared.evidence.steps import Decision, DecisionKind, Decisions
 from shared.identifiers import new_message_id
 from shared.messaging.messages import Outgoing, compose_command
 from shared.vocabulary.duties import Duty
@@ -193,6 +193,31 @@ class RaClient:
         request_id, statement = self._decision(case, DecisionKind.DENY, note)
         command = commands.DenyRequest(request_id=request_id, decision=statement)
         return await self._ask(command, replies.DecisionResult)
+
+    async def decide(
+        self, cases: Sequence[replies.CaseResult], kind: DecisionKind, note: str = ""
+    ) -> dict[RequestId, replies.DecisionResult | ClientError]:
+        """Decide alike on exactly the revisions that these cases show, with one signature.
+
+        Each request is judged on its own: the answer of each, or the error that `approve` or `deny` would have raised.
+
+        Raises:
+            RefusedError: one of the cases can't be signed for, or there are too many or none; nothing was sent.
+        """
+        shown = [self.read(case) for case in cases]
+        named = [{"request_id": each.revision.request_id, "revision": each.digest} for each in shown]
+        said = _made(Decisions, requests=named, decision=kind, approver=self.identity, note=note)
+        statement = JwsStatement(jws=self._sign(said, Typ.DECISIONS))
+        command = commands.ApproveRequest if kind is DecisionKind.APPROVE else commands.DenyRequest
+
+        async def answered(request_id: RequestId) -> replies.DecisionResult | ClientError:
+            try:
+                return await self._ask(command(request_id=request_id, decision=statement), replies.DecisionResult)
+            except ClientError as error:
+                return error
+
+        ids = [each.request_id for each in said.requests]
+        return dict(zip(ids, await asyncio.gather(*map(answered, ids)), strict=True))
 
     async def withdraw(self, request_id: str) -> replies.WithdrawResult:
         """Take back a request that is not yet ordered; of an approved one the issuer decides, who may be away."""

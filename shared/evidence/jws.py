@@ -41,6 +41,7 @@ class Typ(StrEnum):
     REVISION = "ra-revision+jws"
     EDIT = "ra-edit+jws"
     DECISION = "ra-decision+jws"
+    DECISIONS = "ra-decisions+jws"
     VERDICT = "ra-verdict+jws"
     INTENT = "ra-intent+jws"
     ISSUANCE = "ra-issuance+jws"
@@ -144,6 +145,15 @@ def kid_of(token: str) -> str:
         RefusedError: `evidence.malformed`.
     """
     return _header_of(token)["kid"]
+
+
+def typ_of(token: str) -> str:
+    """The `typ` of a compact JWS, not verified: for knowing how to read it.
+
+    Raises:
+        RefusedError: `evidence.malformed`.
+    """
+    return _header_of(token)["typ"]
 
 
 class _Header(TypedDict):

@@ -3,9 +3,9 @@
 import operator
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from shared.contracts.content import EditedContent, Line, Notes
 from shared.contracts.events import MOST_REVISIONS
@@ -22,6 +22,9 @@ from shared.x509.names import DistinguishedName, SubjectAltNames
 MOST_IN_A_CHAIN = 10
 """Of certificates that the CA sends; how many are a good chain, `verify_chain` says."""
 
+MOST_AT_ONCE = 50
+"""Of requests decided on by one signature: each of them carries all of it."""
+DecisionNote = Annotated[str, StringConstraints(max_length=1_000)]
 SerialNumber = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{1,40}\z")]
 
 
@@ -119,7 +122,42 @@ class Decision(Model):
     revision: DigestField
     decision: DecisionKind
     approver: IdentityField
-    note: Annotated[str, StringConstraints(max_length=1_000)] = ""
+    note: DecisionNote = ""
+
+
+class DecidedRevision(Model):
+    """Exactly one revision of one request."""
+
+    request_id: RequestIdField
+    revision: DigestField
+
+
+class Decisions(Model):
+    """Step 3 for several requests under one signature: the same word on each, and each is judged on its own."""
+
+    requests: Annotated[tuple[DecidedRevision, ...], Field(min_length=1, max_length=MOST_AT_ONCE)]
+    decision: DecisionKind
+    approver: IdentityField
+    note: DecisionNote = ""
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Self:
+        if len({each.request_id for each in self.requests}) != len(self.requests):
+            raise ValueError("each request is decided on once")
+        return self
+
+    def on(self, request_id: str) -> Decision | None:
+        """The decision on this request, if it is among them."""
+        named = next((each for each in self.requests if each.request_id == request_id), None)
+        if named is None:
+            return None
+        return Decision(
+            request_id=named.request_id,
+            revision=named.revision,
+            decision=self.decision,
+            approver=self.approver,
+            note=self.note,
+        )
 
 
 class Verdict(Model):

@@ -13,6 +13,7 @@ from shared.contracts.events import Evidence
 from shared.contracts.statement import JwsStatement, UnsignedSubmission
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
+from shared.evidence.decisions import claimed_decision
 from shared.evidence.jws import SKEW, Typ, Verified, kid_of, payload_of, verify
 from shared.evidence.revisions import check_chain, check_contents, link_of
 from shared.evidence.steps import (
@@ -230,14 +231,17 @@ def judged_by(resolved: ResolvedPolicy, revision: Revision, *, today: date) -> l
     return check_request(proposal_of(revision, resolved, today=today))
 
 
-def verify_decision(statement: JwsStatement, anchor: Anchor, *, now: datetime) -> VerifiedDecision:
+def verify_decision(statement: JwsStatement, anchor: Anchor, *, about: str, now: datetime) -> VerifiedDecision:
     """Step 3: an approver's decision, signed with a key of the approver it names.
 
+    Of several that were signed together it is the one on the request `about`; one that was signed alone says itself
+    which request it is on.
+
     Raises:
-        RefusedError: the signature does not hold or the payload is malformed.
+        RefusedError: the signature does not hold, the payload is malformed, or it decides on other requests.
     """
-    claimed = Decision.read(payload_of(statement.jws), code="decision.invalid")
-    verified = verify(statement.jws, Typ.DECISION, anchor.keys_of(claimed.approver), now=now)
+    claimed, typ = claimed_decision(statement.jws, about)
+    verified = verify(statement.jws, typ, anchor.keys_of(claimed.approver), now=now)
     return VerifiedDecision(claimed, verified.digest, verified.signed_at)
 
 
@@ -294,7 +298,8 @@ def verify_decisions(
     Raises:
         RefusedError: with every finding.
     """
-    decisions = tuple(verify_decision(statement, anchor, now=now) for statement in evidence.decisions)
+    about = revision.revision.request_id
+    decisions = tuple(verify_decision(statement, anchor, about=about, now=now) for statement in evidence.decisions)
     findings = [found for each in decisions for found in check_decider(each.decision, revision, anchor)]
     if findings:
         raise RefusedError.of(findings)
@@ -325,7 +330,8 @@ def verify_approval(
     """
     submission, revision = verify_revision(evidence, anchor, now=now)
     signed, verdict = _read_verdict(evidence, anchor, now=now)
-    decisions = tuple(verify_decision(statement, anchor, now=now) for statement in evidence.decisions)
+    about = revision.revision.request_id
+    decisions = tuple(verify_decision(statement, anchor, about=about, now=now) for statement in evidence.decisions)
     judged_at = signed.signed_at if as_of_verdict else now
     findings = [
         *_check_verdict(verdict, revision, [decision.digest for decision in decisions]),

@@ -25,7 +25,7 @@ from shared.contracts.statement import JwsStatement, RevisionStatement, Unsigned
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import Typ, payload_of, verify
-from shared.evidence.steps import Decision, DecisionKind
+from shared.evidence.steps import Decision, DecisionKind, Decisions
 from shared.identifiers import new_request_id
 from shared.messaging.messages import (
     Outgoing,
@@ -309,6 +309,44 @@ async def test_a_decision_is_signed_for_the_digest_of_what_was_shown(kind: Decis
         approver=IdentityName("alice"),
         note="looked at it",
     )
+
+
+@pytest.mark.parametrize("kind", list(DecisionKind))
+async def test_several_are_decided_on_by_one_signature_and_each_has_its_own_answer(kind: DecisionKind) -> None:
+    broker, cases = FakeBroker(), [_case() for _ in range(3)]
+    refused = cases[1][0].request_id
+
+    def decide(message: Received[Model]) -> replies.DecisionResult | Outgoing:
+        if message.subject == refused:
+            return reply_refused(message, [finding("decision.too-late", "too late")], at=NOW)
+        return replies.DecisionResult(request_id=RequestId(message.subject), state=State.PENDING, approvals=1, quorum=2)
+
+    broker.answers = {commands.ApproveRequest: decide, commands.DenyRequest: decide}
+    async with _client(broker, anchor=Anchor.of(world.policy())) as client:
+        answers = await client.decide([case for case, _ in cases], kind, "looked at them")
+    sent = [each for each in broker.commands() if isinstance(each, commands.ApproveRequest | commands.DenyRequest)]
+    assert {each.request_id for each in sent} == {case.request_id for case, _ in cases}
+    (token,) = {each.decision.jws for each in sent}
+    verified = verify(token, Typ.DECISIONS, [signing_key("alice").public], now=NOW)
+    said = Decisions.read(verified.payload, code="a.b")
+    assert (said.decision, said.approver, said.note) == (kind, "alice", "looked at them")
+    assert {each.request_id: each.revision for each in said.requests} == {
+        case.request_id: begun.digest for case, begun in cases
+    }
+    assert isinstance(answers[refused], CommandRefusedError)
+    assert [type(answers[case.request_id]) for case, _ in cases[::2]] == [replies.DecisionResult] * 2
+
+
+async def test_of_several_nothing_is_sent_when_one_shows_something_else_than_it_says() -> None:
+    broker, (case, begun) = FakeBroker(), _case()
+    revision = begun.revision.model_copy(update={"public_key": digest_of(b"another")})
+    token = signing_key("intake").sign(revision.canonical(), Typ.REVISION, NOW)
+    false = case.model_copy(update={"revision": JwsStatement(jws=token)})
+    async with _client(broker) as client:
+        for cases in ([_case()[0], false], [], [case, case]):
+            with pytest.raises(RefusedError):
+                await client.decide(cases, DecisionKind.APPROVE)
+    assert broker.published == []
 
 
 async def test_nothing_is_signed_that_shows_something_else_than_it_says() -> None:

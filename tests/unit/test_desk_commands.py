@@ -18,7 +18,7 @@ from shared.contracts.content import RequestContent
 from shared.contracts.statement import UnsignedSubmission
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import payload_of
-from shared.evidence.steps import Decision, DecisionKind
+from shared.evidence.steps import MOST_AT_ONCE, Decision, DecisionKind, Decisions
 from shared.identifiers import new_request_id
 from shared.messaging.messages import Outgoing, Received, reply_failed, reply_refused
 from shared.vocabulary.duties import Duty
@@ -51,6 +51,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.broker = FakeBroker()
+        self.cases: dict[str, replies.CaseResult] = {}
         self.profile = folder / "profile.toml"
         (folder / "password").write_text("secret")
         (folder / "alice.pem").write_bytes(
@@ -510,21 +511,26 @@ def _case(desk: Desk, *, renewed: bool = False, **content: object) -> world.Appr
         blocked_because=(finding("a.c", HOSTILE),) if renewed else (),
     )
 
+    desk.cases[case.request_id] = case
+
     def show(message: Received[Model]) -> replies.CaseResult | Outgoing:
-        if message.subject == case.request_id:
-            return case
+        if message.subject in desk.cases:
+            return desk.cases[message.subject]
         return reply_refused(message, [finding("request.unknown", "no such request")], at=world.NOW)
 
-    def decide(_: Received[Model]) -> replies.DecisionResult:
-        return replies.DecisionResult(request_id=case.request_id, state=State.PENDING, approvals=1, quorum=2)
+    def decide(message: Received[Model]) -> replies.DecisionResult:
+        return replies.DecisionResult(request_id=RequestId(message.subject), state=State.PENDING, approvals=1, quorum=2)
 
     desk.broker.answers |= {commands.ShowCase: show, commands.ApproveRequest: decide, commands.DenyRequest: decide}
     return begun
 
 
 def _decisions(desk: Desk) -> list[Decision]:
-    sent = [each for each in desk.broker.commands() if isinstance(each, commands.ApproveRequest | commands.DenyRequest)]
-    return [Decision.read(payload_of(each.decision.jws), code="a.b") for each in sent]
+    return [Decision.read(payload_of(each.decision.jws), code="a.b") for each in _sent(desk)]
+
+
+def _sent(desk: Desk) -> list[commands.ApproveRequest | commands.DenyRequest]:
+    return [each for each in desk.broker.commands() if isinstance(each, commands.ApproveRequest | commands.DenyRequest)]
 
 
 def test_show_shows_all_that_is_signed_for_and_nothing_that_acts_on_the_terminal(desk: Desk) -> None:
@@ -610,6 +616,40 @@ def test_each_of_several_requests_is_judged_on_its_own(desk: Desk) -> None:
     assert REQUEST in refused["message"]
     assert done["request_id"] == begun.revision.request_id
     assert len(_decisions(desk)) == 1
+
+
+@pytest.mark.parametrize("kind", list(DecisionKind))
+def test_several_requests_are_all_shown_then_asked_about_once_and_signed_for_once(
+    desk: Desk, kind: DecisionKind
+) -> None:
+    begun = [_case(desk) for _ in range(3)]
+    ids = [each.revision.request_id for each in begun]
+    no = desk.run("desk", kind, *ids, typed="n\n")
+    assert no.stdout.count("left as it is") == 3
+    assert _sent(desk) == []
+    yes = desk.run("desk", kind, *ids, "--note", "seen", typed="y\n")
+    assert yes.exit_code == Exit.OK
+    assert yes.output.count("Sign that you") == 1
+    assert all(each.digest in yes.stdout for each in begun)
+    sent = _sent(desk)
+    assert [each.request_id for each in sent] == ids
+    (token,) = {each.decision.jws for each in sent}
+    said = Decisions.read(payload_of(token), code="a.b")
+    assert [each.revision for each in said.requests] == [each.digest for each in begun]
+
+
+def test_what_cannot_be_shown_is_left_out_of_what_is_signed_together(desk: Desk) -> None:
+    first, second = _case(desk), _case(desk)
+    result = desk.run("desk", "deny", first.revision.request_id, REQUEST, second.revision.request_id, "--yes")
+    assert result.exit_code == Exit.REFUSED
+    assert REQUEST in result.stderr
+    assert len(_sent(desk)) == 2
+
+
+def test_one_signature_is_not_asked_for_too_many(desk: Desk) -> None:
+    ids = [new_request_id() for _ in range(MOST_AT_ONCE + 1)]
+    assert desk.run("desk", "approve", *ids, "--yes").exit_code == Exit.USAGE
+    assert desk.broker.published == []
 
 
 def test_a_decision_can_be_tied_to_the_revision_that_was_looked_at_before(desk: Desk) -> None:

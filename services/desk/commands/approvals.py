@@ -1,6 +1,7 @@
 """`ra desk`: what an approver does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import typer
@@ -12,11 +13,11 @@ from services.desk.render import Screen
 from services.desk.views import PENDING_COLUMNS, pending_row
 from shared.client.case import ShownCase
 from shared.client.client import RaClient
-from shared.client.errors import CommandRefusedError
+from shared.client.errors import ClientError, CommandRefusedError
 from shared.contracts.replies import CaseResult, DecisionResult
 from shared.errors import RefusedError
-from shared.evidence.steps import DecisionKind
-from shared.vocabulary.names import Digest
+from shared.evidence.steps import MOST_AT_ONCE, DecisionKind
+from shared.vocabulary.names import Digest, RequestId
 
 app = typer.Typer(help="Decide on requests.", no_args_is_help=True)
 
@@ -62,8 +63,8 @@ def approve(
     yes: YesOption = False,
     revision: RevisionOption = None,
 ) -> None:
-    """Approve requests with your signature, each after having been shown and confirmed."""
-    _decide_each(desk, requests, DecisionKind.APPROVE, note, yes=yes, revision=revision)
+    """Approve requests with your signature, after all have been shown and confirmed."""
+    _decide(desk, requests, DecisionKind.APPROVE, note, yes=yes, revision=revision)
 
 
 @command(app, "deny")
@@ -75,8 +76,8 @@ def deny(
     yes: YesOption = False,
     revision: RevisionOption = None,
 ) -> None:
-    """Deny requests with your signature, each after having been shown and confirmed. One denial is enough."""
-    _decide_each(desk, requests, DecisionKind.DENY, note, yes=yes, revision=revision)
+    """Deny requests with your signature, after all have been shown and confirmed. One denial is enough."""
+    _decide(desk, requests, DecisionKind.DENY, note, yes=yes, revision=revision)
 
 
 def _shown(desk: Desk, request: str, screen: Screen) -> tuple[CaseResult, Digest]:
@@ -91,41 +92,92 @@ def _shown(desk: Desk, request: str, screen: Screen) -> tuple[CaseResult, Digest
     return case, shown.digest
 
 
-def _decide_each(
+def _decide(
     desk: Desk, requests: Sequence[str], kind: DecisionKind, note: str, *, yes: bool, revision: str | None
 ) -> None:
-    """Each on its own: one that is refused keeps the next from nothing, and the first refusal is the exit status."""
-    if revision is not None and len(requests) != 1:
+    """Show all, ask once, sign once. Each is judged on its own, and the first failure is the exit status."""
+    named = list(dict.fromkeys(requests))
+    if revision is not None and len(named) != 1:
         raise usage("--revision goes with exactly one request")
-    refused: list[DeskError] = []
-    for request in dict.fromkeys(requests):
+    if len(named) > MOST_AT_ONCE:
+        raise usage(f"one signature decides on {MOST_AT_ONCE} requests at most")
+    desk.require_signer()
+    failures = _Failures(desk.screen, alone=len(named) == 1)
+    cases = _looked_at_all(desk, named, revision, failures)
+    if cases and not yes and not _confirmed(_question(kind, len(cases))):
+        for case in cases:
+            desk.screen.say(f"Request {case.request_id} is left as it is.")
+    else:
+        for request, result in _answers(desk, cases, kind, note).items():
+            if isinstance(result, ClientError):
+                failures.add(request, ending(result))
+            else:
+                desk.screen.result(result)
+                desk.screen.say(_told(result, kind))
+    failures.end()
+
+
+@dataclass
+class _Failures:
+    """What went wrong with single requests, told at once; it keeps the others from nothing."""
+
+    screen: Screen
+    alone: bool
+    """Whether there is one request only: then its failure is that of the command."""
+    ends: list[DeskError] = field(default_factory=list)
+
+    def add(self, request: str, end: DeskError) -> None:
+        if self.alone:
+            raise end
+        self.screen.failure(end.failure.model_copy(update={"message": f"{request}: {end.failure.message}"}))
+        self.ends.append(end)
+
+    def end(self) -> None:
+        if self.ends:
+            raise typer.Exit(self.ends[0].status)
+
+
+def _looked_at_all(desk: Desk, named: Sequence[str], revision: str | None, failures: _Failures) -> list[CaseResult]:
+    """Those of the cases that can be decided on, shown; when a server is away, nothing is decided at all."""
+    cases = []
+    for request in named:
         try:
-            _decide(desk, request, kind, note, yes=yes, revision=revision)
+            cases.append(_looked_at(desk, request, revision))
         except (RefusedError, CommandRefusedError, DeskError) as error:
             end = ending(error)
-            if end.status is not Exit.REFUSED or len(requests) == 1:
+            if end.status is not Exit.REFUSED:
                 raise
-            desk.screen.failure(end.failure.model_copy(update={"message": f"{request}: {end.failure.message}"}))
-            refused.append(end)
-    if refused:
-        raise typer.Exit(refused[0].status)
+            failures.add(request, end)
+    return cases
 
 
-def _decide(desk: Desk, request: str, kind: DecisionKind, note: str, *, yes: bool, revision: str | None) -> None:
-    desk.require_signer()
+def _looked_at(desk: Desk, request: str, revision: str | None) -> CaseResult:
+    """The case, shown as that which is about to be signed for."""
     case, digest = _shown(desk, request, desk.aside)
     if revision is not None and revision != digest:
         message = "The revision in force is another one than --revision says: look at the request again."
         raise DeskError(Exit.REFUSED, Failure(code="revision-differs", message=message))
-    if not yes and not _confirmed(f"Sign that you {kind} this?"):
-        desk.screen.say(f"Request {request} is left as it is.")
-        return
+    return case
+
+
+def _question(kind: DecisionKind, count: int) -> str:
+    return f"Sign that you {kind} this?" if count == 1 else f"Sign that you {kind} these {count} requests?"
+
+
+def _answers(
+    desk: Desk, cases: Sequence[CaseResult], kind: DecisionKind, note: str
+) -> Mapping[RequestId, DecisionResult | ClientError]:
+    """What became of the decision on each; a single one is signed as such."""
+    if not cases:
+        return {}
+    if len(cases) > 1:
+        return desk.ask(lambda client: client.decide(cases, kind, note), signing=True)
+    (case,) = cases
     if kind is DecisionKind.APPROVE:
         result = desk.ask(lambda client: client.approve(case, note), signing=True)
     else:
         result = desk.ask(lambda client: client.deny(case, note), signing=True)
-    desk.screen.result(result)
-    desk.screen.say(_told(result, kind))
+    return {result.request_id: result}
 
 
 def _confirmed(question: str) -> bool:
