@@ -47,6 +47,17 @@ def write_output(path: Path, data: bytes, *, force: bool = False) -> None:
     write_new(path, data, mode=0o666)
 
 
+def named_by_message(name: str) -> Path:
+    """The file that a message names, in the current folder; the message's model has seen to its characters.
+
+    Raises:
+        DeskError: it would be a hidden one.
+    """
+    if name.startswith("."):
+        raise usage(f"{name} is no good name for a file: name one yourself")
+    return Path(name)
+
+
 def write_new(path: Path, data: bytes, *, mode: int) -> None:
     """Write a file that does not exist yet; the umask applies to `mode`.
 

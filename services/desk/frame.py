@@ -20,6 +20,7 @@ from services.desk.passphrase import ask_passphrase
 from services.desk.render import Screen
 from shared.client.client import ANSWER_SECONDS, RaClient
 from shared.client.connection import connect
+from shared.client.ports import Signer
 from shared.client.profile import Profile, default_profile_file, read_anchor, read_profile, read_signer
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
@@ -112,19 +113,23 @@ class Desk:
 
     def ask(self, act: Callable[[RaClient], Awaitable[ResultT]], *, signing: bool = False) -> ResultT:
         """Do this with a client of the profile's identity; `signing` says that it needs the key."""
-        client = RaClient(
-            self.profile,
-            signer=self.signer if signing else None,
-            anchor=self.anchor,
-            timeout_seconds=self._common.timeout or ANSWER_SECONDS,
-            connect=connect,
-        )
+        client = self.client(self.signer if signing else None)
 
         async def run() -> ResultT:
             async with client:
                 return await act(client)
 
         return asyncio.run(run())
+
+    def client(self, signer: Signer | None) -> RaClient:
+        """A client of the profile's identity that signs with this. Raises `RefusedError` with `config.*`."""
+        return RaClient(
+            self.profile,
+            signer=signer,
+            anchor=self.anchor,
+            timeout_seconds=self._common.timeout or ANSWER_SECONDS,
+            connect=connect,
+        )
 
     @contextmanager
     def ends_well(self) -> Iterator[None]:

@@ -18,12 +18,12 @@ def ask_passphrase(path: Path) -> str:
         RefusedError: `config.secret-unreadable`, the file with the passphrase.
         DeskError: nobody is there to ask.
     """
-    return _given() or _ask(f"Passphrase of {path}: ")
+    return given_passphrase() or _ask(f"Passphrase of {path}: ")
 
 
 def choose_passphrase(path: Path) -> str:
     """A passphrase for a new key, asked for twice; otherwise as `ask_passphrase`."""
-    if given := _given():
+    if given := given_passphrase():
         return given
     first = _ask(f"Passphrase for {path}: ")
     if not first:
@@ -33,7 +33,8 @@ def choose_passphrase(path: Path) -> str:
     return first
 
 
-def _given() -> str | None:
+def given_passphrase() -> str | None:
+    """The passphrase in the file that RA_KEY_PASSPHRASE_FILE names, if it names one. Raises `RefusedError`."""
     named = os.environ.get(PASSPHRASE_VARIABLE)
     return Secret(Path(named).expanduser()).reveal() if named else None
 

@@ -117,10 +117,10 @@ class Screen:
         """What went wrong, on standard error; for programs the same as JSON on standard output."""
         self.result(failure)
         errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
-        told_below = failure.findings and failure.findings[0].message == failure.message
-        self._print(errors, Text(f"ra: {safe(failure.code if told_below else failure.message)}"))
-        for found in failure.findings:
-            self._print(errors, Text(f"  {finding_line(found)}"))
+        first, *findings = failure_lines(failure)
+        self._print(errors, Text(f"ra: {first}"))
+        for line in findings:
+            self._print(errors, Text(f"  {line}"))
 
     @staticmethod
     def _print(console: Console, text: Text) -> None:
@@ -131,6 +131,12 @@ class Screen:
         else:
             console.file.write(f"{text.plain}\n")
             console.file.flush()
+
+
+def failure_lines(failure: Failure) -> list[str]:
+    """What went wrong, then each finding, each in one line."""
+    told_below = failure.findings and failure.findings[0].message == failure.message
+    return [safe(failure.code if told_below else failure.message), *map(finding_line, failure.findings)]
 
 
 def finding_line(found: Finding) -> str:

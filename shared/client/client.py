@@ -118,6 +118,10 @@ class RaClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection, if there is one; the next command opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner, Result
 
 from services.desk.__main__ import app
-from services.desk.commands.approvals import _told
+from services.desk.deciding import told
 from services.desk.exits import Exit
 from shared.client import errors
 from shared.contracts import commands, replies
@@ -388,7 +388,7 @@ def test_a_case_that_waits_for_the_ca_says_so_to_who_approves_it() -> None:
     shown = replies.DecisionResult(
         request_id=RequestId(REQUEST), state=State.PENDING, approvals=2, quorum=2, held_because=(waits,)
     )
-    assert "goes on by itself: what is known of the CA is old." in _told(shown, DecisionKind.APPROVE)
+    assert "goes on by itself: what is known of the CA is old." in told(shown, DecisionKind.APPROVE)
 
 
 # --- files --------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from services.desk.case_view import show_case
+from services.desk.commands import full_screen
+from services.desk.deciding import told
 from services.desk.exits import DeskError, Exit, Failure, ending, usage
 from services.desk.frame import Desk, RequestArgument, RequestArguments, command, request_id
 from services.desk.render import Screen
@@ -19,7 +21,8 @@ from shared.errors import RefusedError
 from shared.evidence.steps import MOST_AT_ONCE, DecisionKind
 from shared.vocabulary.names import Digest, RequestId
 
-app = typer.Typer(help="Decide on requests.", no_args_is_help=True)
+app = typer.Typer(help="Decide on requests; in a terminal, `ra desk` alone opens the full-screen desk.")
+full_screen.register(app)
 
 NoteOption = Annotated[str, typer.Option("--note", help="Why; it is signed with the decision.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
@@ -113,7 +116,7 @@ def _decide(
                 failures.add(request, ending(result))
             else:
                 desk.screen.result(result)
-                desk.screen.say(_told(result, kind))
+                desk.screen.say(told(result, kind))
     failures.end()
 
 
@@ -186,13 +189,3 @@ def _confirmed(question: str) -> bool:
         return typer.confirm(question, err=True)
     except typer.Abort:
         raise usage("nothing was signed: there was no answer to the question; --yes does without it") from None
-
-
-def _told(result: DecisionResult, kind: DecisionKind) -> str:
-    if kind is DecisionKind.DENY:
-        return f"Request {result.request_id} is {result.state}."
-    told = f"Request {result.request_id} is {result.state}: {result.approvals} of {result.quorum} approvals."
-    if not result.held_because:
-        return told
-    reasons = "; ".join(found.message for found in result.held_because)
-    return f"{told} It waits, and goes on by itself: {reasons}."

@@ -7,11 +7,11 @@ import typer
 
 from services.desk.exits import usage
 from services.desk.fields import dn_rows, extension_rows
-from services.desk.files import STANDARD, write_output
+from services.desk.files import STANDARD, named_by_message, write_output
 from services.desk.frame import Desk, RequestArgument, WaitLimitOption, command, request_id
 from services.desk.render import Rows, listed, safe
 from services.desk.views import REQUEST_COLUMNS, request_row, show_status
-from shared.contracts.replies import ApprovalGroupOption, DownloadResult
+from shared.contracts.replies import ApprovalGroupOption
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
@@ -131,17 +131,11 @@ def download(
     with_chain = chain and form is not DownloadFormat.DER_X509
     result = desk.ask(lambda client: client.download(request, form, chain=with_chain))
     if output is not None or not desk.machine:
-        target = output or _named(result)
+        target = output or named_by_message(result.file_name)
         write_output(target, result.content, force=force)
         if target != STANDARD:
             desk.screen.say(f"{target} is written, {len(result.content)} bytes of {result.media_type}.")
     desk.screen.result(result)
-
-
-def _named(result: DownloadResult) -> Path:
-    if result.file_name.startswith("."):
-        raise usage(f"{result.file_name} is no good name for a file: name one with -o")
-    return Path(result.file_name)
 
 
 def revoke(

@@ -1,0 +1,55 @@
+"""The requests that wait for a decision, one in a line."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import BindingType
+from textual.widgets import DataTable
+
+from services.desk.render import safe
+from services.desk.views import PENDING_COLUMNS, pending_row
+from shared.contracts.replies import PendingCase
+
+ORDER = ("mine", "approvals", "group", "name", "subject", "requesters", "submitted", "request")
+"""What helps most to choose comes first, as the rest may have to be scrolled to."""
+
+
+def line_of(case: PendingCase) -> tuple[str, ...]:
+    """A case in this order, with the words of `ra desk list`."""
+    told = dict(zip(PENDING_COLUMNS, pending_row(case), strict=True))
+    return tuple(safe(told[column]) for column in ORDER)
+
+
+class PendingTable(DataTable[Text]):
+    """Keeps its cursor on the same request when it is filled again."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("j", "cursor_down", ""), ("k", "cursor_up", "")]
+
+    def __init__(self) -> None:
+        super().__init__(cursor_type="row", zebra_stripes=False)
+
+    def on_mount(self) -> None:
+        """Lay the columns out."""
+        self.add_columns(*ORDER)
+
+    @property
+    def at_cursor(self) -> str | None:
+        """The id of the request under the cursor."""
+        if not self.row_count:
+            return None
+        return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the cursor is on the last line."""
+        return self.cursor_row >= self.row_count - 1
+
+    def fill(self, cases: Sequence[PendingCase]) -> None:
+        """Show these, in this order."""
+        before, line = self.at_cursor, self.cursor_row
+        self.clear()
+        for case in cases:
+            self.add_row(*map(Text, line_of(case)), key=case.request.request_id)
+        ids = [str(case.request.request_id) for case in cases]
+        self.move_cursor(row=ids.index(before) if before in ids else line, animate=False)
