@@ -10,14 +10,16 @@ from shared.client.ports import ConnectionLostError, Receiver, Signer
 from shared.client.profile import BrokerProfile, Profile
 from shared.contracts.catalogue import COMMANDS
 from shared.contracts.content import RequestContent
+from shared.contracts.envelope import Envelope
 from shared.evidence.anchor import Anchor
 from shared.messaging.messages import EVENTS, Delivery, Outgoing
 from shared.messaging.runtime import Settlement
+from shared.vocabulary.model import Model
 from shared.vocabulary.names import IdentityName, RequestId
 from tests import world
 from tests.fakes.duties import Approval, InProcess, Intake, Issuer, Revoker, delivery_of
 
-DUTY_OF = {contract.name: contract.duty for contract in COMMANDS}
+CONTRACTS = {contract.name: contract for contract in COMMANDS}
 
 
 class OfficeSession:
@@ -41,9 +43,12 @@ class OfficeSession:
 class MemoryOffice:
     """Handles each command, and all that follows from it, before the next; it is away while `away` says why."""
 
-    def __init__(self) -> None:
-        self.intake, self.approval, self.issuer, self.revoker = Intake(), Approval(), Issuer(), Revoker()
+    def __init__(self, policy_text: str | None = None) -> None:
+        self.intake, self.approval = Intake(policy_text), Approval(policy_text)
+        self.issuer, self.revoker = Issuer(policy_text), Revoker(policy_text)
         self.duties: tuple[InProcess, ...] = (self.intake, self.approval, self.issuer, self.revoker)
+        self.commands: list[Model] = []
+        """What was sent, read."""
         self.away: Exception | None = None
         self.deaf = False
         """Whether commands get lost."""
@@ -58,7 +63,7 @@ class MemoryOffice:
         return RaClient(
             profile,
             signer=signer or world.signing_key(identity),
-            anchor=Anchor.of(world.policy()),
+            anchor=Anchor.of(self.intake.in_force.policy),
             timeout_seconds=timeout_seconds,
             clock=world.FixedClock(),
             connect=self.connect,
@@ -71,9 +76,9 @@ class MemoryOffice:
         self._sessions[profile.identity].append(session)
         return session
 
-    def cut_off(self) -> None:
-        """The broker goes away, until `come_back`."""
-        self.away = NotConnectedError("The broker at h:1 can't be reached: it is away. Is it running?")
+    def cut_off(self, reason: Exception | None = None) -> None:
+        """The broker goes away, until `come_back`; whoever calls is told this."""
+        self.away = reason or NotConnectedError("The broker at h:1 can't be reached: it is away. Is it running?")
         for session in itertools.chain(*self._sessions.values()):
             if session.is_open:
                 session.is_open = False
@@ -81,6 +86,11 @@ class MemoryOffice:
 
     def come_back(self) -> None:
         self.away = None
+
+    def adopt(self, policy_text: str) -> None:
+        """Put another policy in force, at every duty."""
+        for duty in self.duties:
+            duty.adopt(policy_text)
 
     async def submit(self, asked: RequestContent | None = None, *, by: str = "shop") -> RequestId:
         asked = asked or world.content()
@@ -96,7 +106,10 @@ class MemoryOffice:
     async def take(self, message: Outgoing, *, by: IdentityName) -> None:
         if self.deaf:
             return
-        duty = next(duty for duty in self.duties if duty.duty == DUTY_OF[message.type])
+        contract = CONTRACTS[message.type]
+        envelope = Envelope[contract.model].model_validate_json(message.body)  # type: ignore[name-defined]  # chosen at run time
+        self.commands.append(envelope.data)
+        duty = next(duty for duty in self.duties if duty.duty == contract.duty)
         await self._handle(duty, delivery_of(message, by))
         await self._settle()
 

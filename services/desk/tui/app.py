@@ -20,6 +20,7 @@ class DeskApp(App[None]):
     def __init__(self, office: Office, key: HeldKey, *, refresh_seconds: float = REFRESH_SECONDS) -> None:
         # The terminal's own colours, so that it looks as its owner set it up; with NO_COLOR, none at all.
         super().__init__(ansi_color=True)
+        self.animation_level = "none"  # nothing that slow lines have to carry, and keys act at once
         self._desk = DeskScreen(office, key, refresh_seconds=refresh_seconds)
 
     def on_mount(self) -> None:

@@ -1,6 +1,7 @@
 """The desk itself: the list above, the request at hand below."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
@@ -122,10 +123,9 @@ class DeskScreen(Screen[None]):
         while True:
             self._stale.clear()
             done = await self._attempted(self._list_again)
-            try:
-                await asyncio.wait_for(self._stale.wait(), self._refresh_seconds if done else RETRY_SECONDS)
-            except TimeoutError:
-                continue
+            pause = self._refresh_seconds if done else min(RETRY_SECONDS, self._refresh_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stale.wait(), pause)
 
     async def _list_again(self) -> bool:
         """The list from its beginning, as long as it was; True."""

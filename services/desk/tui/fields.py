@@ -23,4 +23,6 @@ class Field(Horizontal):
 
 def button(label: str, *, id: str) -> Button:  # noqa: A002 - Textual's own name
     """Something to press."""
-    return Button(Content(f"[ {label} ]"), id=id, compact=True)
+    made = Button(Content(f"[ {label} ]"), id=id, compact=True)
+    made.active_effect_duration = 0  # it would swallow a second press
+    return made
