@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 RUN := .venv/bin/python
 STACK := $(RUN) -m deploy.local
 
-.PHONY: help demo up down status check test fuzz bench docs promises format python packages servers
+.PHONY: help demo up down status check test fuzz bench docs pictures promises format python packages servers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ bench: servers ## what screening costs against its lint, and what hostile reques
 
 docs: packages ## write the pages that are made from the code: docs/findings.md
 	@$(RUN) -m deploy.docs
+
+pictures: packages ## take the pictures of the full-screen desk again: docs/pictures
+	@$(RUN) -m deploy.docs.pictures
 
 promises: servers ## try what the design promises, one by one, on a running system
 	@$(RUN) -m deploy.local.promises

@@ -1,7 +1,7 @@
 """How the desk looks: the terminal's own colours, and never a colour alone to say something."""
 
 STYLE = """
-Screen { layers: base; }
+Sheet, Told, PendingTable { scrollbar-size: 1 1; }
 #top { height: 1; text-style: reverse; }
 PendingTable { height: 1fr; min-height: 4; max-height: 40%; }
 PendingTable > .datatable--header { text-style: bold underline; background: ansi_default; color: ansi_default; }
