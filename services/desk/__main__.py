@@ -14,6 +14,7 @@ import typer
 from services.desk.commands import (
     approvals,
     audit,
+    edit,
     keys,
     orders,
     policy,
@@ -68,6 +69,7 @@ def common(
 app.add_typer(submit.app, name="submit")
 requests.register(app)
 summary.register(approvals.app)
+edit.register(approvals.app)
 app.add_typer(approvals.app, name="desk")
 app.add_typer(orders.app, name="orders")
 app.add_typer(audit.app, name="audit")

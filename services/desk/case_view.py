@@ -6,6 +6,7 @@ Values are fit for a terminal: what others wrote is written out by `safe`, `list
 from services.desk.render import Rows, Screen, finding_line, listed, moment, paragraph, safe
 from shared.client.case import EarlierDecision, ShownCase
 from shared.contracts.replies import CaseResult
+from shared.evidence.differences import Change
 from shared.x509.keys import key_type
 from shared.x509.names import SubjectAltNames
 
@@ -27,6 +28,7 @@ def case_rows(case: CaseResult, shown: ShownCase) -> Rows:
         *subject_rows(shown),
         *extension_rows(shown),
         *profile_rows(shown),
+        *change_rows(shown),
         *approval_rows(case, shown),
         *bytes_rows(shown),
     ]
@@ -93,6 +95,29 @@ def approval_rows(case: CaseResult, shown: ShownCase) -> Rows:
     if case.held_because:
         rows.append(("Waits, and goes on by itself", listed(finding_line(found) for found in case.held_because)))
     return rows
+
+
+def change_rows(shown: ShownCase) -> Rows:
+    """Who edited it, and what the revision says otherwise than the one before it."""
+    rows: list[tuple[str, str]] = []
+    if shown.edit is not None:
+        edit, signed_at = shown.edit.edit, shown.edit.signed_at
+        doubt = "signature NOT verified" if signed_at is None else f"verified, of {moment(signed_at)}"
+        rows.append(("Last edited by", safe(f"{edit.editor} ({doubt})")))
+        rows.append(("Edited so far by", listed(shown.revision.editors)))
+    if shown.changes:
+        rows.append((f"Changed since revision {shown.revision.number - 1}", "\n".join(map(change_text, shown.changes))))
+    return rows
+
+
+def change_text(change: Change) -> str:
+    """A change in its own lines, what was below what it is about, what is below that."""
+    what, before, after = change
+    return "\n".join([safe(f"{what}:"), *_side("was", before), *_side("is", after)])
+
+
+def _side(word: str, text: str) -> list[str]:
+    return [f"  {word} {paragraph(line)}" for line in text.splitlines()] or [f"  {word} nothing"]
 
 
 def bytes_rows(shown: ShownCase) -> Rows:

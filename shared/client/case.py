@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.contracts.content import EditedContent
 from shared.contracts.replies import CaseResult
 from shared.contracts.statement import DecisionStatement
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.decisions import claimed_decision
+from shared.evidence.differences import Change, changes
 from shared.evidence.jws import payload_of
-from shared.evidence.steps import Decision, Revision
-from shared.evidence.verification import read_revision, verify_decision
+from shared.evidence.revisions import Link, check_step, link_of, values_of
+from shared.evidence.steps import Decision, Edit, Revision
+from shared.evidence.verification import read_revision, verify_decision, verify_edit
 from shared.vocabulary.findings import finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest, RequestId
@@ -28,6 +31,14 @@ class EarlierDecision:
 
 
 @dataclass(frozen=True)
+class ShownEdit:
+    """The latest edit; `signed_at` is None where no anchor vouches for the editor's signature."""
+
+    edit: Edit
+    signed_at: datetime | None
+
+
+@dataclass(frozen=True)
 class ShownCase:
     """A revision with the CSR inside it, the digest of its bytes, and what was decided on it so far."""
 
@@ -40,12 +51,29 @@ class ShownCase:
     decisions: tuple[EarlierDecision, ...]
     doubtful: int
     """How many decisions came with it whose signatures do not hold; they are not among `decisions`."""
+    edit: ShownEdit | None = None
+    """The latest edit, if anybody edited it."""
+    changes: tuple[Change, ...] = ()
+    """What this revision says otherwise than the one before it."""
+
+    @property
+    def editable(self) -> EditedContent:
+        """What an edit says that changes nothing."""
+        revision = self.revision
+        return EditedContent(
+            name=revision.name,
+            expires_on=revision.expires_on,
+            notes=revision.notes,
+            emails=revision.emails,
+            extension_profile=revision.policy.extension_profile,
+            entered=values_of(self.edit.edit if self.edit else None),
+        )
 
 
 def read_case(case: CaseResult, anchor: Anchor | None, *, now: datetime) -> ShownCase:
-    """What the case really holds; with an anchor, the duty's signature and the approvers' are verified.
+    """What the case really holds; with an anchor, the duty's signature, the editor's and the approvers' are verified.
 
-    A revision is signed by intake, a renewal by approval.
+    The first revision is signed by intake, later ones by approval.
 
     Raises:
         RefusedError: `case.*` when what would be shown and what would be signed differ, `evidence.*` when its
@@ -59,9 +87,49 @@ def read_case(case: CaseResult, anchor: Anchor | None, *, now: datetime) -> Show
     csr = parse_csr(revision.csr)
     _check(case, revision, payload, csr)
     digest = digest_of(payload)
+    former = _former(case, anchor, now=now)
+    edit = _edit(case, revision, anchor, now=now)
     decisions = [_decision(statement, revision.request_id, digest, anchor, now=now) for statement in case.decisions]
     good = tuple(decision for decision in decisions if decision is not None)
-    return ShownCase(revision, digest, csr, signed_at, good, doubtful=len(decisions) - len(good))
+    return ShownCase(
+        revision,
+        digest,
+        csr,
+        signed_at,
+        good,
+        doubtful=len(decisions) - len(good),
+        edit=edit,
+        changes=changes(former.revision, revision) if former else (),
+    )
+
+
+def _former(case: CaseResult, anchor: Anchor | None, *, now: datetime) -> Link | None:
+    """The revision before, if there is one: the very one that the signed bytes name, and they follow from it."""
+    link = link_of(case.revision)
+    if link.revision.predecessor is None:
+        return None
+    former = None if case.former is None else link_of(case.former)
+    if case.former is None or former is None or former.digest != link.revision.predecessor:
+        raise RefusedError(finding("case.former-differs", "what the revision is compared with is another one"))
+    if anchor is not None:
+        read_revision(case.former.jws, anchor, now=now)
+    if findings := list(check_step(former, link)):
+        raise RefusedError.of(findings)
+    return former
+
+
+def _edit(case: CaseResult, revision: Revision, anchor: Anchor | None, *, now: datetime) -> ShownEdit | None:
+    if case.edit is None and revision.edit is None:
+        return None
+    if case.edit is None or digest_of(payload_of(case.edit.jws)) != revision.edit:
+        raise RefusedError(finding("case.edit-differs", "the edit that is shown is another one"))
+    edit, signed_at = Edit.read(payload_of(case.edit.jws), code="case.unreadable"), None
+    if anchor is not None:
+        try:
+            signed_at = verify_edit(case.edit, anchor, now=now).signed_at
+        except RefusedError:  # its editor may have left: what is wrong with it, approval says
+            return ShownEdit(edit, None)
+    return ShownEdit(edit, signed_at)
 
 
 def _check(case: CaseResult, revision: Revision, payload: bytes, csr: VerifiedCsr) -> None:

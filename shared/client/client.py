@@ -18,12 +18,12 @@ from shared.client.profile import Passphrase, Profile, no_passphrase, read_ancho
 from shared.clock import Clock, SystemClock
 from shared.contracts import commands, replies
 from shared.contracts.catalogue import COMMAND_OF
-from shared.contracts.content import RequestContent
+from shared.contracts.content import EditedContent, RequestContent
 from shared.contracts.statement import JwsStatement, UnsignedSubmission
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import Typ
-from shared.evidence.steps import Decision, DecisionKind, Decisions
+from shared.evidence.steps import Decision, DecisionKind, Decisions, Edit
 from shared.identifiers import new_message_id
 from shared.messaging.messages import Outgoing, compose_command
 from shared.vocabulary.duties import Duty
@@ -185,6 +185,21 @@ class RaClient:
             RefusedError: what it shows and what would be signed for differ, or intake's signature does not hold.
         """
         return read_case(case, self._anchor, now=self._clock.now())
+
+    async def edit(self, case: replies.CaseResult, content: EditedContent) -> replies.EditResult:
+        """Edit the revision that this case shows: it is to be what `content` says; `read` says what it is now."""
+        shown = self.read(case)
+        said = _made(
+            Edit,
+            request_id=shown.revision.request_id,
+            predecessor=shown.digest,
+            editor=self.identity,
+            **dict(content),
+        )
+        statement = JwsStatement(jws=self._sign(said, Typ.EDIT))
+        return await self._ask(
+            _made(commands.EditRequest, request_id=said.request_id, edit=statement), replies.EditResult
+        )
 
     async def approve(self, case: replies.CaseResult, note: str = "") -> replies.DecisionResult:
         """Approve exactly the revision that this case shows."""

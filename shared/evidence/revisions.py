@@ -55,7 +55,12 @@ def check_chain(chain: Sequence[Link]) -> Iterator[Finding]:
         if (link.edit, link.revision.edit, link.revision.editors) != (None, None, ()):
             yield finding("evidence.edit-differs", "the first revision was edited by nobody")
     for former, following in pairwise(chain):
-        yield from _check_renewal(former, following) if following.edit is None else _check_edit(former, following)
+        yield from check_step(former, following)
+
+
+def check_step(former: Link, following: Link) -> Iterator[Finding]:
+    """Why this can be neither a renewal nor an edit of the revision before it."""
+    return _check_renewal(former, following) if following.edit is None else _check_edit(former, following)
 
 
 def _check_renewal(former: Link, renewal: Link) -> Iterator[Finding]:

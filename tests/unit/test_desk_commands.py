@@ -505,6 +505,7 @@ def _case(desk: Desk, *, renewed: bool = False, **content: object) -> world.Appr
         request_id=begun.revision.request_id,
         state=State.PENDING,
         revision=begun.evidence.revisions[-1],
+        former=begun.evidence.revisions[-2] if renewed else None,
         decisions=(earlier,),
         quorum=2,
         returned_because=(finding("a.b", HOSTILE),),

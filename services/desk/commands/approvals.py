@@ -107,7 +107,7 @@ def _decide(
     desk.require_signer()
     failures = _Failures(desk.screen, alone=len(named) == 1)
     cases = _looked_at_all(desk, named, revision, failures)
-    if cases and not yes and not _confirmed(_question(kind, len(cases))):
+    if cases and not yes and not confirmed(_question(kind, len(cases))):
         for case in cases:
             desk.screen.say(f"Request {case.request_id} is left as it is.")
     else:
@@ -157,9 +157,7 @@ def _looked_at_all(desk: Desk, named: Sequence[str], revision: str | None, failu
 def _looked_at(desk: Desk, request: str, revision: str | None) -> CaseResult:
     """The case, shown as that which is about to be signed for."""
     case, digest = _shown(desk, request, desk.aside)
-    if revision is not None and revision != digest:
-        message = "The revision in force is another one than --revision says: look at the request again."
-        raise DeskError(Exit.REFUSED, Failure(code="revision-differs", message=message))
+    the_revision(revision, digest)
     return case
 
 
@@ -183,7 +181,14 @@ def _answers(
     return {result.request_id: result}
 
 
-def _confirmed(question: str) -> bool:
+def the_revision(wanted: str | None, digest: Digest) -> None:
+    """See that the revision in force is the one that was wanted. Raises `DeskError`."""
+    if wanted is not None and wanted != digest:
+        message = "The revision in force is another one than --revision says: look at the request again."
+        raise DeskError(Exit.REFUSED, Failure(code="revision-differs", message=message))
+
+
+def confirmed(question: str) -> bool:
     """The person's answer, asked for on standard error."""
     try:
         return typer.confirm(question, err=True)
