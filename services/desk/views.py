@@ -1,8 +1,11 @@
 """What people are shown of requests, orders and signing certificates; `case_view` shows the cases."""
 
+from collections.abc import Iterator
+
 from services.desk.explaining import Explanation
 from services.desk.render import Rows, Screen, finding_line, listed, moment, safe
 from shared.contracts.replies import (
+    HistoryEntry,
     OrderResult,
     OrderSummary,
     PendingCase,
@@ -98,8 +101,13 @@ def status_rows(status: StatusResult) -> Rows:
     if status.not_after is not None:
         rows.append(("Valid until", moment(status.not_after)))
     rows.append(("Findings", listed(finding_line(found) for found in status.findings)))
-    history = (f"{moment(entry.at)}  {entry.state}  {entry.by}: {entry.message}" for entry in status.history)
-    return [*rows, ("History", listed(history))]
+    return [*rows, ("History", listed(line for entry in status.history for line in _happened(entry)))]
+
+
+def _happened(entry: HistoryEntry) -> Iterator[str]:
+    yield f"{moment(entry.at)}  {entry.state}  {entry.by}: {entry.message}"
+    for change in entry.differences:
+        yield f"    {change.what}: {change.before or 'nothing'} -> {change.after or 'nothing'}"
 
 
 def show_signing_certificate(screen: Screen, standing: SigningCertificateStanding) -> None:
