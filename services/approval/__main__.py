@@ -10,7 +10,6 @@ from services.approval.due import DueCases
 from services.approval.editing import EditHandler
 from services.approval.handlers import (
     DecisionHandler,
-    ListPendingHandler,
     ListSigningCertificatesHandler,
     ProductFactsHandler,
     RequestAcceptedHandler,
@@ -20,6 +19,7 @@ from services.approval.handlers import (
 from services.approval.holding import HeldCases
 from services.approval.rounds import Rounds
 from services.approval.verdicts import Verdicts
+from services.approval.waiting import ListPendingHandler
 from services.approval.withdrawing import Withdrawals, WithdrawalSettledHandler, WithdrawRequestHandler
 from shared.attestations import AttestationsBeside
 from shared.contracts import commands, events

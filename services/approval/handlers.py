@@ -12,7 +12,7 @@ from services.approval.verdicts import Verdicts
 from services.approval.withdrawing import Withdrawals
 from shared.clock import Clock
 from shared.contracts import commands, events
-from shared.contracts.replies import DecisionResult, PendingResult, SigningCertificatesResult
+from shared.contracts.replies import DecisionResult, SigningCertificatesResult
 from shared.errors import ConflictError, RefusedError
 from shared.evidence.compatibility import read_facts
 from shared.evidence.in_force import PolicyInForce
@@ -242,36 +242,6 @@ class RequestReturnedHandler:
         follows = (*follows, *settled)
         await self.cases.replace(changed.followed_by(message.id, *follows))
         return Outcome(publish=follows)
-
-
-@dataclass(frozen=True)
-class ListPendingHandler:
-    """Lists the cases that wait for a decision, computed from the cases themselves."""
-
-    cases: CaseStore
-    in_force: PolicyInForce
-    clock: Clock
-
-    async def __call__(self, message: Received[commands.ListPending]) -> Outcome:
-        """Handle the question."""
-        ask = message.data
-        may = (Permission.DECIDE, Permission.EDIT, Permission.VIEW)
-        groups = self.in_force.policy.groups_of(message.sender, *may)
-        if ask.approval_group is not None:
-            groups = [group for group in groups if group == ask.approval_group]
-        if not groups:
-            raise RefusedError(
-                finding(
-                    "identity.not-permitted",
-                    "you may not list this group's requests",
-                    value=ask.approval_group,
-                )
-            )
-        found = await self.cases.open_for(groups, after=ask.after, limit=ask.limit + 1)
-        cases = tuple(rules.pending_case(case, message.sender, self.in_force) for case in found[: ask.limit])
-        result = PendingResult(cases=cases, more=len(found) > ask.limit)
-        text = f"{len(cases)} requests wait for a decision."
-        return Outcome(publish=(reply_ok(message, result, text, at=self.clock.now()),))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,50 @@ from typing import Protocol
 
 from services.approval.model import Case, KnownFacts
 from shared.messaging.aggregate import Store
-from shared.vocabulary.names import ApprovalGroupName, RequestId
+from shared.vocabulary.model import Model
+from shared.vocabulary.names import ApprovalGroupName, IdentityField, RequestId, RequestIdField
+
+
+class Line(Model):
+    """Of an open case what it is looked for by."""
+
+    id: RequestIdField
+    name: str
+    subject: str
+    requesters: tuple[IdentityField, ...]
+    accepted_at: datetime
 
 
 class CaseStore(Store[Case], Protocol):
     """The cases, and those that wait for a decision."""
+
+    async def waiting(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[RequestId]:
+        """The ids of up to `limit` undecided cases of these groups, oldest first, as `open_for`.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...
+
+    async def lines(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[Line]:
+        """The lines of the same cases.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...
+
+    async def of_ids(self, ids: Sequence[RequestId]) -> Sequence[Case]:
+        """The cases with these ids, oldest first.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...
 
     async def open_for(
         self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int

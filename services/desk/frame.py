@@ -4,10 +4,12 @@ import asyncio
 import functools
 import inspect
 import os
+import re
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
@@ -201,6 +203,18 @@ def request_id(text: str) -> str:
         return _REQUEST_ID.validate_python(text.strip().lower())
     except ValidationError:
         raise typer.BadParameter("a request's id is a UUID of version 7, as `ra submit` prints it") from None
+
+
+_AGE = re.compile(r"(\d{1,4})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def age(text: str) -> timedelta:
+    """How long something has waited, as somebody typed it. Raises `BadParameter`."""
+    found = _AGE.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter("an age is a number of minutes, hours or days, such as 30m, 12h or 3d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 RequestArgument = Annotated[str, typer.Argument(metavar="REQUEST", parser=request_id, help="The request's id.")]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Self, TypeVar
 
 from pydantic import ValidationError
@@ -164,10 +165,30 @@ class RaClient:
     # --- approval -------------------------------------------------------------------------------------------------
 
     async def list_pending(
-        self, *, approval_group: str | None = None, after: str | None = None, limit: int = 50
+        self,
+        *,
+        approval_group: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+        text: str | None = None,
+        requester: str | None = None,
+        accepted_before: datetime | None = None,
+        accepted_after: datetime | None = None,
     ) -> replies.PendingResult:
-        """One page of the requests that wait for a decision, oldest first."""
-        command = _made(commands.ListPending, approval_group=approval_group, after=after, limit=limit)
+        """One page of the requests that wait for a decision, oldest first; go on `after` the page's `next`.
+
+        `text` is looked for in ids, names, subjects and requesters' names.
+        """
+        command = _made(
+            commands.ListPending,
+            approval_group=approval_group,
+            after=after,
+            limit=limit,
+            text=text,
+            requester=requester,
+            accepted_before=accepted_before,
+            accepted_after=accepted_after,
+        )
         return await self._ask(command, replies.PendingResult)
 
     async def show_case(self, request_id: str) -> replies.CaseResult:

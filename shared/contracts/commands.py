@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from shared.contracts.content import Notes
 from shared.contracts.statement import DecisionStatement, EditStatement, SubmissionStatement
 from shared.vocabulary.model import Model
-from shared.vocabulary.names import ApprovalGroupField, OrderId, RequestIdField
+from shared.vocabulary.names import ApprovalGroupField, IdentityField, OrderId, RequestIdField
 from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from shared.vocabulary.reasons import RevocationReason
 
@@ -64,7 +64,13 @@ class ListPending(Model):
 
     approval_group: ApprovalGroupField | None = None
     after: RequestIdField | None = None
+    """Go on from here: `next` of the page before."""
     limit: PageSize = 50
+    text: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    """Only those with this in their id, their name, their subject or a requester's name, in capitals or not."""
+    requester: IdentityField | None = None
+    accepted_before: AwareDatetime | None = None
+    accepted_after: AwareDatetime | None = None
 
 
 class ListSigningCertificates(Model):

@@ -218,10 +218,12 @@ class PendingCase(Result):
 
 
 class PendingResult(Result):
-    """One page of cases; `more` says whether to ask again `after` the last one."""
+    """One page of cases; `more` says whether to ask again, after `next`."""
 
     cases: tuple[PendingCase, ...]
     more: bool
+    next: RequestIdField | None = None
+    """After which one to go on; that need not be shown, as what is decided meanwhile or does not fit is left out."""
 
 
 class SigningCertificateStanding(Result):

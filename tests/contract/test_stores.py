@@ -358,6 +358,47 @@ async def test_open_cases_are_listed_oldest_first_page_by_page_and_decided_ones_
     assert await ids_of(store.open_for([], after=None, limit=2)) == []
 
 
+async def test_open_cases_are_found_by_their_lines_and_ids_too(stores: Stores) -> None:
+    store = stores(Case)
+    for number, group in ((4, WEB), (2, MAIL), (1, WEB), (3, None)):
+        await store.insert(sample(Case, number, open_for=group))
+    for limit in (1, 2, 50):
+        for after in (None, request_id(1), request_id(2)):
+            found = await store.open_for([MAIL, WEB], after=after, limit=limit)
+            assert await store.waiting([MAIL, WEB], after=after, limit=limit) == [case.id for case in found]
+            lines = await store.lines([MAIL, WEB], after=after, limit=limit)
+            assert [(line.id, line.accepted_at) for line in lines] == [(case.id, case.accepted_at) for case in found]
+    assert await ids_of(store.of_ids([request_id(4), request_id(3), request_id(9)])) == [3, 4]
+    assert await store.of_ids([]) == []
+
+
+async def test_pages_are_the_same_however_often_they_were_read_and_whatever_has_changed_meanwhile(
+    stores: Stores,
+) -> None:
+    store = stores(Case)
+    there = set(range(0, 40, 2))
+    for number in sorted(there):
+        await store.insert(sample(Case, number, open_for=WEB))
+    for close, come in (((0, 2, 4), ()), ((6, 10, 30), (1, 5, 39)), (tuple(range(8, 30, 2)), (0,)), ((), (4, 41))):
+        for limit in (3, 5):
+            seen, after = [], None
+            while page := await store.waiting([WEB], after=after, limit=limit):
+                seen += page
+                after = page[-1]
+            assert seen == [request_id(number) for number in sorted(there)]
+        for number in set(close) & there:
+            case = await store.load(request_id(number))
+            await store.replace(case.model_copy(update={"open_for": None}))
+            there.discard(number)
+        for number in set(come) - there:
+            known = await store.load(request_id(number))
+            if known is None:
+                await store.insert(sample(Case, number, open_for=WEB))
+            else:
+                await store.replace(known.model_copy(update={"open_for": WEB}))
+            there.add(number)
+
+
 async def test_a_decided_case_leaves_the_list_and_a_returned_one_is_there_again(stores: Stores) -> None:
     store = stores(Case)
     await store.insert(sample(Case, 1, open_for=WEB))

@@ -16,6 +16,7 @@ from services.approval.editing import EditHandler
 from services.approval.holding import HeldCases
 from services.approval.model import KnownFacts
 from services.approval.verdicts import Verdicts
+from services.approval.waiting import ListPendingHandler
 from services.intake import handlers as intake
 from services.intake.announcing import Announcer
 from services.intake.config import MailSettings
@@ -322,7 +323,7 @@ class Approval(InProcess):
             (commands.ApproveRequest, decision),
             (commands.DenyRequest, decision),
             (commands.WithdrawRequest, withdrawing.WithdrawRequestHandler(cases, in_force, withdrawals, clock)),
-            (commands.ListPending, approval.ListPendingHandler(cases, in_force, clock)),
+            (commands.ListPending, ListPendingHandler(cases, in_force, clock)),
             (commands.ShowCase, approval.ShowCaseHandler(cases, in_force, verdicts, clock)),
             (
                 commands.ListSigningCertificates,

@@ -107,7 +107,15 @@ def sample_commands() -> dict[type[Model], Model]:
         commands.ShowSummary(),
         commands.ListPublications(after=REQUEST, limit=7),
         commands.ExportEvidence(request_id=REQUEST),
-        commands.ListPending(approval_group=WEB, after=REQUEST, limit=7),
+        commands.ListPending(
+            approval_group=WEB,
+            after=REQUEST,
+            limit=7,
+            text="shop",
+            requester=SHOP,
+            accepted_before=MOMENT,
+            accepted_after=ANCIENT,
+        ),
         commands.ShowCase(request_id=REQUEST),
         commands.ListSigningCertificates(),
         commands.EditRequest(request_id=REQUEST, edit=world.edit(world.accepted(asked), name="another")),
@@ -241,7 +249,9 @@ def sample_results() -> dict[type[Result], Result]:
             )
         ),
         replies.PendingResult(
-            cases=(replies.PendingCase(request=SUMMARY, approvals=1, quorum=2, decided_by_me=True),), more=True
+            cases=(replies.PendingCase(request=SUMMARY, approvals=1, quorum=2, decided_by_me=True),),
+            more=True,
+            next=REQUEST,
         ),
         replies.CaseResult(
             request_id=REQUEST,

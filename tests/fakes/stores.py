@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from services.approval.model import Case, KnownFacts
+from services.approval.ports import Line
 from services.intake.mail.ports import Backlog
 from services.intake.model import KnownKey, RequestRecord
 from services.intake.tally import Standing, Tally
@@ -171,6 +172,21 @@ class MemoryKeys(MemoryStore[KnownKey]):
 class MemoryCases(MemoryStore[Case]):
     def __init__(self) -> None:
         super().__init__(Case)
+
+    async def waiting(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[RequestId]:
+        return [case.id for case in await self.open_for(groups, after=after, limit=limit)]
+
+    async def lines(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[Line]:
+        found = await self.open_for(groups, after=after, limit=limit)
+        return [Line.model_validate({name: getattr(case, name) for name in Line.model_fields}) for case in found]
+
+    async def of_ids(self, ids: Sequence[RequestId]) -> Sequence[Case]:
+        self._reach()
+        return [case for case in self.all() if case.id in ids]
 
     async def open_for(
         self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int

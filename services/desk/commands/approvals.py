@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from services.desk.case_view import show_case
 from services.desk.commands import full_screen
 from services.desk.deciding import told
 from services.desk.exits import DeskError, Exit, Failure, ending, usage
-from services.desk.frame import Desk, RequestArgument, RequestArguments, command, request_id
+from services.desk.frame import Desk, RequestArgument, RequestArguments, age, command, request_id
 from services.desk.render import Screen
 from services.desk.views import PENDING_COLUMNS, pending_row
 from shared.client.case import ShownCase
@@ -37,17 +38,39 @@ def list_pending(
     desk: Desk,
     *,
     group: Annotated[str | None, typer.Option(metavar="NAME", help="Only this approval group.")] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only with this in id, name, subject or requester.")
+    ] = None,
+    requester: Annotated[str | None, typer.Option(metavar="NAME", help="Only requests of this identity.")] = None,
+    older_than: Annotated[
+        timedelta | None,
+        typer.Option(metavar="AGE", parser=age, help="Such as 30m, 12h or 3d: only those that wait longer."),
+    ] = None,
+    younger_than: Annotated[
+        timedelta | None, typer.Option(metavar="AGE", parser=age, help="Only those that have not waited so long yet.")
+    ] = None,
     after: Annotated[
         str | None, typer.Option(metavar="REQUEST", parser=request_id, help="Go on from here, to younger ones.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 50,
 ) -> None:
     """List the requests that wait for a decision, oldest first."""
-    page = desk.ask(lambda client: client.list_pending(approval_group=group, after=after, limit=limit))
+    now = datetime.now(UTC)
+    page = desk.ask(
+        lambda client: client.list_pending(
+            approval_group=group,
+            after=after,
+            limit=limit,
+            text=text,
+            requester=requester,
+            accepted_before=None if older_than is None else now - older_than,
+            accepted_after=None if younger_than is None else now - younger_than,
+        )
+    )
     desk.screen.result(page)
-    desk.screen.listing(PENDING_COLUMNS, map(pending_row, page.cases), empty="No request waits for a decision.")
+    desk.screen.listing(PENDING_COLUMNS, map(pending_row, page.cases), empty="No such request waits for a decision.")
     if page.more:
-        desk.screen.say(f"There are more: ra desk list --after {page.cases[-1].request.request_id}")
+        desk.screen.say(f"There are more: the same with --after {page.next}")
 
 
 @command(app, "show")
