@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from deploy.local.database import DatabaseServer
+from deploy.local.ports import LOOPBACK
 from deploy.local.process import LocalStackError
 from deploy.local.stack import ROOT, Overrides, Stack, StackPorts
 from shared.errors import RefusedError
@@ -30,7 +31,7 @@ def main() -> int:
         directory,
         database=_given_database(directory),
         ports=_ports(options),
-        overrides=_screening(options),
+        overrides=_intake(options),
         say=_say,
     )
     try:
@@ -133,9 +134,21 @@ def _given_database(directory: Path) -> DatabaseServer | None:
     return DatabaseServer(directory / "database", uri=uri) if uri else None
 
 
-def _screening(options: argparse.Namespace) -> Overrides:
-    blocklist: Path | None = options.blocklist
-    return {Duty.INTAKE: {"screening": {"blocklist": str(blocklist.absolute())}}} if blocklist else {}
+def _intake(options: argparse.Namespace) -> Overrides:
+    """What intake has only if somebody asks for it."""
+    tables: dict[str, dict[str, object]] = {}
+    if options.blocklist is not None:
+        tables["screening"] = {"blocklist": str(options.blocklist.absolute())}
+    if options.mail_port is not None:
+        tables["mail"] = {
+            "host": LOOPBACK,
+            "port": options.mail_port,
+            "tls": "none",
+            "from_address": "countersign@example.com",
+            "organisation": "Countersign, tried out",
+            "request_domains": ["*"],
+        }
+    return {Duty.INTAKE: tables} if tables else {}
 
 
 def _ports(options: argparse.Namespace) -> StackPorts:
@@ -155,6 +168,8 @@ def _options() -> argparse.Namespace:
         command.add_argument("--directory", type=Path, help="where stacks are kept (default: .local)")
         hint = "the folder that `badkeys --update-bl` fills" if name == "up" else argparse.SUPPRESS
         command.add_argument("--blocklist", type=Path, metavar="FOLDER", help=hint)
+        hint = "where something on this machine takes mails, such as `python -m aiosmtpd -n -l 127.0.0.1:8025`"
+        command.add_argument("--mail-port", type=int, metavar="PORT", help=hint if name == "up" else argparse.SUPPRESS)
         for field in fields(StackPorts):
             hint = "a port that is to be used" if name == "up" else argparse.SUPPRESS
             command.add_argument(f"--{field.name}-port", type=int, metavar="PORT", help=hint)

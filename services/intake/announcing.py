@@ -100,7 +100,8 @@ class Announcer:
             differences=getattr(event, "differences", ()),
         )
         told = self._notices(after, notice, after.requesters, occasion)
-        return Announced(self._mailed(after, news, self._askers(after), occasion), told)
+        emails = (*emails_of(before), *emails_of(after)) if news is News.EDITED else None  # who was taken out knows it
+        return Announced(self._mailed(after, news, self._askers(after, emails), occasion), told)
 
     def expiring(self, record: RequestRecord, days: int) -> Announced:
         """A certificate is about to expire: this is the warning of so many days before."""

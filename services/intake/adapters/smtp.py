@@ -64,9 +64,9 @@ class SmtpServer:
             client.close()
 
     async def probe(self) -> None:
-        """Return when a session can be had."""
-        async with self.session():
-            pass
+        """Return when a session can be had in which we may send."""
+        async with self.session() as session:
+            await session.greet(self._settings.from_address)
 
     def _revealed(self) -> str | None:
         try:
@@ -80,6 +80,12 @@ class SmtpSession:
 
     def __init__(self, client: SMTP) -> None:
         self._client = client
+
+    async def greet(self, sender: str) -> None:
+        """Begin a letter from this address, and send none."""
+        with _translated():
+            await self._client.mail(sender)
+            await self._client.rset()
 
     async def send(self, letter: Letter) -> None:
         """Return when the server has taken this letter."""

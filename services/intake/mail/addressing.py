@@ -8,8 +8,9 @@ from shared.policy.policy import Policy
 from shared.vocabulary.names import ApprovalGroupName, IdentityName
 
 EVERYWHERE = "*"
-_LOCAL_PART = re.compile(r"[A-Za-z0-9#$&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9#$&'*+/=?^_`{|}~-]+)*")
-"""A dot-atom (RFC 5322 §3.2.3), without `!` and `%`: by these, servers of old are made to pass a mail on elsewhere."""
+_LOCAL_PART = re.compile(r"[A-Za-z0-9#$&'*+/=^_`{|}~-]+(\.[A-Za-z0-9#$&'*+/=^_`{|}~-]+)*")
+"""A dot-atom (RFC 5322 §3.2.3), without `!` and `%`, by which servers of old are made to pass a mail on elsewhere, and
+without `?`, which makes encoded words."""
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 

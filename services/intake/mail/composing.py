@@ -12,6 +12,9 @@ from services.intake.mail.templates import Templates
 from services.intake.model import RequestRecord
 
 STRICT = SMTP.clone(raise_on_defect=True)
+HEADERS = ("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type")
+_ENCODED_WORD = "=?"
+"""How an encoded word begins (RFC 2047 §2). Text is never one: the library would decode it, line breaks and all."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,21 @@ class Composer:
         message = EmailMessage(policy=STRICT)
         message["From"] = Address(self.organisation, addr_spec=self.from_address)
         message["To"] = Address(addr_spec=mail.to)
-        message["Subject"] = written.subject
+        message["Subject"] = written.subject.replace(_ENCODED_WORD, "= ?")
         message["Date"] = datetime.fromtimestamp(mail.at_ms / 1000, UTC)
         message["Message-ID"] = f"<{mail.id}@{self.from_address.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5: no machine answers it
         message.set_content(written.text, cte="quoted-printable")
         message.add_alternative(written.html, subtype="html", cte="quoted-printable")
         message.set_boundary(f"=_{mail.id}")  # no quoted-printable text has `=_`
-        return Letter(self.from_address, mail.to, message.as_bytes())
+        return Letter(self.from_address, mail.to, _checked(message.as_bytes()))
+
+
+def _checked(content: bytes) -> bytes:
+    """These bytes, if they have our headers and no other, whatever the library made of them."""
+    head, _, _ = content.partition(b"\r\n\r\n")
+    lines = head.decode("ascii").replace("\r\n", "\n").splitlines()
+    names = tuple(line.partition(":")[0] for line in lines if not line.startswith((" ", "\t")))
+    if names != HEADERS:
+        raise ValueError(f"a mail would have had the headers {names}")
+    return content

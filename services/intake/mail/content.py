@@ -41,7 +41,7 @@ def content_of(mail: Mail, record: RequestRecord, *, organisation: str, footer: 
         ],
         "findings": [{"code": found.code, "message": line(found.message)} for found in findings[:MOST_FINDINGS]],
         "more_findings": max(0, len(findings) - MOST_FINDINGS),
-        "serial_number": record.serial_number or "",
+        "serial_number": line(record.serial_number or ""),
         "not_after": record.not_after,
         "days": days_left(record.not_after, at),
     }
