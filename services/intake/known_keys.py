@@ -69,5 +69,6 @@ def refused_after_all(record: RequestRecord, findings: list[Finding]) -> Request
             "outcomes": {},
             "mails": (),
             "due": None,
+            "waiting_since": None,
         }
     )

@@ -82,6 +82,8 @@ class RequestRecord(Aggregate):
     """Still to be sent."""
     due: int | None = None
     """When the first of them may be sent, POSIX milliseconds; none when there is none."""
+    waiting_since: int | None = None
+    """When it happened that the oldest of them tells of, POSIX milliseconds."""
     undelivered: tuple[Undelivered, ...] = ()
     """The latest mails that were given up."""
     tallied: State | None = None

@@ -13,6 +13,8 @@ from services.approval.model import Case
 from services.intake.adapters.keys import MongoKeys
 from services.intake.adapters.requests import MongoRequests
 from services.intake.adapters.tallies import MongoTallies
+from services.intake.mail.ports import Backlog as MailBacklog
+from services.intake.mail.queueing import with_mails
 from services.intake.model import KnownKey, RequestRecord
 from services.intake.tally import Tally, first_tally
 from services.issuer.adapters.accounts import MongoAccounts
@@ -429,7 +431,7 @@ async def test_work_is_due_from_its_very_millisecond_on_and_never_without_a_time
     assert await ids_of(store.due(-1, limit=50)) == []
 
 
-@pytest.mark.parametrize("model", [Order, Certificate], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", [Order, Certificate, RequestRecord], ids=lambda model: model.__name__)
 async def test_what_has_waited_longest_is_found_first(stores: Stores, model: type[Aggregate]) -> None:
     store = stores(model)
     for number, due in enumerate([500, 100, 400, 200, 300]):
@@ -437,7 +439,7 @@ async def test_what_has_waited_longest_is_found_first(stores: Stores, model: typ
     assert await ids_of(store.due(1000, limit=3)) == [1, 3, 4]
 
 
-@pytest.mark.parametrize("model", [Order, Certificate], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", [Order, Certificate, RequestRecord], ids=lambda model: model.__name__)
 async def test_what_is_due_is_found_in_turn_from_each_group_that_has_some(
     stores: Stores, model: type[Aggregate]
 ) -> None:
@@ -450,6 +452,28 @@ async def test_what_is_due_is_found_in_turn_from_each_group_that_has_some(
     assert sorted(found) in ([0, 1, 2, 3, 20, 21], [0, 1, 2, 20, 21])
     assert {*found[:2]} == {0, 20}
     assert {*found[2:4]} == {1, 21}
+
+
+async def test_whoever_is_to_be_warned_is_found_from_that_very_millisecond_on_the_longest_due_first(
+    stores: Stores,
+) -> None:
+    store = stores(RequestRecord)
+    for number, warn_due in enumerate([None, 1_000, 0, 1_001, 999]):
+        await store.insert(sample(RequestRecord, number, warn_due=warn_due, due=None))
+    assert await ids_of(store.warn_due(1_000, limit=50)) == [2, 4, 1]
+    assert await ids_of(store.warn_due(1_000, limit=2)) == [2, 4]
+    assert await ids_of(store.warn_due(-1, limit=50)) == []
+
+
+async def test_mails_that_wait_are_counted_with_the_time_of_the_oldest(stores: Stores) -> None:
+    store, (mail,) = stores(RequestRecord), sample(RequestRecord).mails
+    assert await store.mail_backlog() is None
+    await store.insert(with_mails(sample(RequestRecord, 0), ()))
+    assert await store.mail_backlog() is None
+    for number, (group, times) in enumerate([(WEB, [5, 3]), (MAIL, [4]), (WEB, [6])], 1):
+        mails = [mail.model_copy(update={"at_ms": at_ms}) for at_ms in times]
+        await store.insert(with_mails(sample(RequestRecord, number, approval_group=group), mails))
+    assert await store.mail_backlog() == MailBacklog(4, 3)
 
 
 async def test_entries_are_found_by_the_orders_as_which_they_wait_at_the_ca(stores: Stores) -> None:

@@ -8,6 +8,22 @@ from services.intake.config import MailSettings
 from services.intake.mail.composing import Letter
 from services.intake.mail.ports import SERVER, MailSession, NotTakenError
 from shared.errors import UnavailableError
+from tests import world
+
+SHOP, PORTAL, ALICE = (f"{name}@example.com" for name in ("shop", "portal", "alice"))
+CAROL = "carol@example.net"
+
+
+def policy_with_addresses() -> str:
+    """The example policy, in which two systems and two of three approvers have an address."""
+    return world.policy_text(
+        **{
+            'description = "The web shop\'s deployment system"': f'description = "s"\nemails = ["{SHOP}"]',
+            "must_sign = false": f'must_sign = false\nemails = ["{PORTAL}"]',
+            'person = "alice"': f'person = "alice"\nemails = ["{ALICE}"]',
+            'person = "carol"': f'person = "carol"\nemails = ["{CAROL}"]',
+        }
+    )
 
 
 def mail_settings(**changes: Any) -> MailSettings:

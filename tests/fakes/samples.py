@@ -373,6 +373,7 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
                 ),
             ),
             "due": 1_800_000_000_125,
+            "waiting_since": 1_800_000_000_124,
             "undelivered": (
                 Undelivered(news=News.PENDING, to="b@example.com", at_ms=1_800_000_000_126, reason=STRANGE),
             ),

@@ -5,13 +5,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.message import EmailMessage
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
+from deploy.local.ports import LOOPBACK
 from services.intake.__main__ import wire_mail
 from services.intake.adapters.requests import MongoRequests
 from services.intake.config import MailSettings
@@ -25,8 +29,8 @@ from shared.vocabulary.duties import Duty
 from shared.vocabulary.names import RequestId
 from tests import world
 from tests.fakes.duties import Intake
-from tests.fakes.mails import mail_settings
-from tests.fakes.smtp import SmtpServer
+from tests.fakes.mails import ALICE, CAROL, SHOP, mail_settings, policy_with_addresses
+from tests.fakes.smtp import PASSWORD, TAKEN, USER, SmtpServer, root_file, server_context
 from tests.infrastructure import DutyDatabases
 
 MANY = 200
@@ -57,20 +61,12 @@ async def server() -> AsyncIterator[SmtpServer]:
     await made.stop()
 
 
-def policy_with_addresses() -> str:
-    return world.policy_text(
-        **{
-            'description = "The web shop\'s deployment system"': 'description = ""\nemails = ["shop@example.com"]',
-            'person = "alice"': 'person = "alice"\nemails = ["alice@example.com"]',
-        }
-    )
-
-
 @dataclass
 class Copy:
     """One process of intake, as far as its mails go."""
 
     registry: CollectorRegistry
+    ups: dict[str, bool]
 
     def value(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
@@ -93,7 +89,7 @@ async def posting(requests: MongoRequests, mailing: MailSettings) -> AsyncIterat
     )
     jobs = wire_mail(worker, mailing, requests, Gate("database", probe, on_change=lambda _: None))
     running = [asyncio.ensure_future(job()) for job in jobs.run]
-    yield Copy(registry)
+    yield Copy(registry, ups)
     for finish in jobs.finish:
         await finish(5.0)
     for task in running:
@@ -107,8 +103,12 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def submit(duty: Intake, number: int) -> RequestId:
-    asked = world.content(name=f"request {number}", emails=(f"owner{number}@example.com",))
+async def nothing_waits(requests: MongoRequests) -> bool:
+    return await requests.mail_backlog() is None
+
+
+async def submit(duty: Intake, number: int, *emails: str) -> RequestId:
+    asked = world.content(name=f"request {number}", emails=emails or (f"owner{number}@example.com",))
     await duty.send(commands.SubmitRequest(submission=world.submission(asked)), by="shop")
     return asked.request_id
 
@@ -124,16 +124,137 @@ async def test_a_server_that_was_away_for_200_requests_gets_every_mail_and_none_
         assert server.letters == []
         waiting = await requests.mail_backlog()
         assert waiting is not None
-        assert waiting.count == 3 * MANY
+        assert waiting.count == 4 * MANY
         await server.start()
 
-        async def is_done() -> bool:
-            return await requests.mail_backlog() is None
-
-        await until(is_done)
+        await until(partial(nothing_waits, requests))
     assert Counter(server.recipients) == Counter(
-        {"shop@example.com": MANY, "alice@example.com": MANY, **{f"owner{n}@example.com": 1 for n in range(MANY)}}
+        {SHOP: MANY, ALICE: MANY, CAROL: MANY, **{f"owner{n}@example.com": 1 for n in range(MANY)}}
     )
     told = Counter((str(letter["To"]), str(letter["Subject"])) for letter in server.letters)
     assert set(told.values()) == {1}
-    assert len({letter["Message-ID"] for letter in server.letters}) == len(server.letters) == 3 * MANY
+    assert len({letter["Message-ID"] for letter in server.letters}) == len(server.letters) == 4 * MANY
+
+
+def secured(server: SmtpServer, tmp_path: Path, **changes: Any) -> MailSettings:
+    """Settings with which this server can be reached and believed."""
+    password = tmp_path / "mail.password"
+    password.write_text(f"{PASSWORD}\n")
+    return mail_settings(
+        **{
+            "port": server.port,
+            "tls": "implicit" if server.implicit else "starttls",
+            "ca_file": root_file(tmp_path),
+            "username": USER,
+            "password_file": password,
+            **QUICK,
+            **changes,
+        }
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")  # that library sees STARTTLS alone
+@pytest.mark.parametrize("implicit", [False, True], ids=["starttls", "implicit"])
+async def test_mails_go_encrypted_and_with_a_password(
+    *, implicit: bool, server: SmtpServer, requests: MongoRequests, tmp_path: Path
+) -> None:
+    server.tls, server.implicit, server.login = server_context(tmp_path), implicit, True
+    await server.start()
+    mailing = secured(server, tmp_path)
+    duty = Intake(policy_with_addresses(), mailing=mailing, kept=requests)
+    async with posting(requests, mailing):
+        await submit(duty, 1)
+        await until(partial(nothing_waits, requests))
+    (letter,) = [letter for letter in server.letters if letter["To"] == "owner1@example.com"]
+    assert letter["Subject"] == "Received: request 1"
+    assert letter["From"] == "Example Ltd <countersign@example.com>"
+    assert letter["Auto-Submitted"] == "auto-generated"
+    assert letter["Date"].datetime == world.NOW
+    parts = [part.get_content_type() for part in letter.iter_parts()]
+    assert parts == ["text/plain", "text/html"]
+    assert all("request 1" in str(part.get_content()) for part in letter.iter_parts() if isinstance(part, EmailMessage))
+    assert not letter.defects
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is wrong with a server or with what we know of it, and how it is said."""
+
+    says: str
+    settings: Callable[[Path], dict[str, Any]] = lambda _: {}
+    host: str = LOOPBACK
+    offers_tls: bool = True
+
+
+def _file(name: str, content: str, folder: Path) -> Path:
+    path = folder / name
+    path.write_text(content)
+    return path
+
+
+WRONG = {
+    "another password": Wrong("535", lambda folder: {"password_file": _file("other", "guessed", folder)}),
+    "a certificate that nobody vouches for": Wrong("CERTIFICATE_VERIFY_FAILED", lambda _: {"ca_file": None}),
+    "a certificate of another name": Wrong("CERTIFICATE_VERIFY_FAILED", host="mail.example.net"),
+    "no TLS, whoever took it away": Wrong("STARTTLS", offers_tls=False),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+async def test_a_server_that_cannot_be_believed_or_does_not_believe_us_gets_no_mail_and_none_is_lost(
+    wrong: Wrong, server: SmtpServer, requests: MongoRequests, tmp_path: Path
+) -> None:
+    server.tls = server_context(tmp_path, host=wrong.host) if wrong.offers_tls else None
+    server.login = wrong.offers_tls
+    await server.start()
+    mailing = secured(server, tmp_path, **wrong.settings(tmp_path))
+    duty = Intake(policy_with_addresses(), mailing=mailing, kept=requests)
+    with capture_logs() as logs:
+        async with posting(requests, mailing) as copy:
+            await submit(duty, 1)
+
+            async def is_known() -> bool:
+                return copy.ups.get("mail") is False
+
+            await until(is_known)
+    assert server.letters == []
+    waiting = await requests.mail_backlog()
+    assert waiting is not None
+    assert waiting.count == 4
+    assert any(wrong.says in line.get("reason", "") for line in logs), logs
+    assert PASSWORD not in str(logs)
+
+
+async def test_an_address_that_the_server_refuses_is_given_up_and_the_others_are_told(
+    server: SmtpServer, requests: MongoRequests
+) -> None:
+    server.answers = lambda address: "550 5.1.1 nobody here" if address == "gone@example.com" else TAKEN
+    await server.start()
+    mailing = mail_settings(port=server.port, **QUICK)
+    duty = Intake(policy_with_addresses(), mailing=mailing, kept=requests)
+    async with posting(requests, mailing) as copy:
+        asked = await submit(duty, 1, "gone@example.com", "there@example.com")
+        await until(partial(nothing_waits, requests))
+        assert sorted(server.recipients) == sorted([SHOP, ALICE, CAROL, "there@example.com"])
+        assert copy.value("ra_mails_failed_total", news="received") == 1
+        assert copy.value("ra_mails_sent_total", news="received") == 2
+        assert copy.value("ra_mails_sent_total", news="pending") == 2
+    record = await requests.load(asked)
+    assert record is not None
+    assert [(each.to, each.reason) for each in record.undelivered] == [("gone@example.com", "550 5.1.1 nobody here")]
+
+
+async def test_when_the_word_of_the_server_is_lost_the_mail_comes_again_under_the_same_message_id(
+    server: SmtpServer, requests: MongoRequests
+) -> None:
+    server.breaks = lambda: len(server.letters) == 1
+    await server.start()
+    mailing = mail_settings(port=server.port, **QUICK)
+    duty = Intake(policy_with_addresses(), mailing=mailing, kept=requests)
+    async with posting(requests, mailing):
+        await submit(duty, 1)
+        await until(partial(nothing_waits, requests))
+    first, *others = server.letters
+    assert sorted(server.recipients) == sorted([server.recipients[0], SHOP, ALICE, CAROL, "owner1@example.com"])
+    (again,) = [letter for letter in others if letter["Message-ID"] == first["Message-ID"]]
+    assert again.as_bytes() == first.as_bytes()

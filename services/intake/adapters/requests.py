@@ -65,7 +65,7 @@ class MongoRequests(MongoStore[RequestRecord]):
             {"due": {"$gte": 0}},
             by="approval_group",
             count={"$sum": {"$size": "$mails"}},
-            oldest={"$min": {"$min": "$mails.at_ms"}},
+            oldest={"$min": "$waiting_since"},
         )
         if not found:
             return None

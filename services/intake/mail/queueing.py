@@ -67,7 +67,13 @@ def mails_of(news: News, addresses: Iterable[Address], *, origin: str, sequence:
 def with_mails(record: RequestRecord, mails: Iterable[Mail]) -> RequestRecord:
     """The record with exactly these still to be sent."""
     kept = tuple(mails)[:MOST_WAITING]
-    return record.model_copy(update={"mails": kept, "due": min((mail.due for mail in kept), default=None)})
+    return record.model_copy(
+        update={
+            "mails": kept,
+            "due": min((mail.due for mail in kept), default=None),
+            "waiting_since": min((mail.at_ms for mail in kept), default=None),
+        }
+    )
 
 
 def added(record: RequestRecord, mails: Iterable[Mail]) -> RequestRecord:

@@ -1,0 +1,239 @@
+"""Who is told what: requesters and the request's addresses, and those who decide; by notice and by mail."""
+
+from typing import Any
+
+import pytest
+
+from services.intake.mail.addressing import Address, approvers, each_once, is_deliverable, named_addresses
+from services.intake.model import RequestRecord
+from shared.contracts import commands, events
+from shared.contracts.statement import UnsignedSubmission
+from shared.messaging.messages import Outgoing
+from shared.vocabulary.names import ApprovalGroupName, IdentityName
+from tests import world
+from tests.fakes.duties import Intake, data_of, event, notices
+from tests.fakes.lives import WEB, Life, begin
+from tests.fakes.mails import ALICE, CAROL, PORTAL, SHOP, mail_settings, policy_with_addresses
+from tests.world import NOW
+
+OWNER = "owner@example.com"
+
+
+def intake(**changes: Any) -> Intake:
+    return Intake(policy_with_addresses(), mailing=mail_settings(**changes))
+
+
+async def stored(duty: Intake, request_id: str) -> RequestRecord:
+    record = await duty.requests.load(request_id)
+    assert record is not None
+    return record
+
+
+def told(record: RequestRecord) -> set[tuple[str, str]]:
+    return {(str(mail.news), mail.to) for mail in record.mails}
+
+
+def noticed(published: list[Outgoing]) -> list[tuple[str, str, str | None]]:
+    """Who was told, by which type, and why or in which state."""
+    return [
+        (each.key.split(".")[0], each.type.split(".")[1], data_of(each).get("why") or data_of(each).get("state"))
+        for each in notices(published)
+    ]
+
+
+async def lived(duty: Intake, life: Life) -> tuple[RequestRecord, list[Outgoing]]:
+    """The record after the submission and what happened, and what the last event led to."""
+    await duty.send(commands.SubmitRequest(submission=life.begun.evidence.submission), by="shop")
+    await duty.requests.replace((await stored(duty, life.begun.revision.request_id)).model_copy(update={"mails": ()}))
+    published: list[Outgoing] = []
+    for delivery in life.told:
+        published = await duty.handle(delivery)
+    return await stored(duty, life.begun.revision.request_id), published
+
+
+async def test_a_new_request_is_told_to_its_requester_its_addresses_and_those_who_decide() -> None:
+    duty, asked = intake(), world.content(emails=(OWNER, "stranger@example.net"))
+    published = await duty.send(commands.SubmitRequest(submission=world.submission(asked)), by="shop")
+    record = await stored(duty, asked.request_id)
+    assert told(record) == {("received", SHOP), ("received", OWNER), ("pending", ALICE), ("pending", CAROL)}
+    assert {mail.to for mail in record.mails if mail.is_named} == {OWNER}
+    assert noticed(published) == [(name, "decision", "submitted") for name in ("alice", "ben", "carol")]
+
+
+async def test_without_mail_nothing_waits_and_the_notices_are_the_same() -> None:
+    asked = world.content(emails=(OWNER,))
+    duty = Intake(policy_with_addresses())
+    published = await duty.send(commands.SubmitRequest(submission=world.submission(asked)), by="shop")
+    record = await stored(duty, asked.request_id)
+    assert (record.mails, record.due) == ((), None)
+    assert len(noticed(published)) == 3
+
+
+async def test_a_refused_request_is_told_with_its_reasons_to_requester_and_addresses_and_to_nobody_else() -> None:
+    duty, asked = intake(), world.content(csr="no CSR", emails=(OWNER,))
+    published = await duty.send(commands.SubmitRequest(submission=world.submission(asked)), by="shop")
+    record = await stored(duty, asked.request_id)
+    assert told(record) == {("refused", SHOP), ("refused", OWNER)}
+    assert record.happenings[0].findings[0].code == "csr.unreadable"
+    assert noticed(published) == []
+
+
+async def test_what_was_never_taken_for_a_request_leads_to_no_mail() -> None:
+    duty, asked = intake(), world.content(emails=(OWNER,))
+    await duty.refused(commands.SubmitRequest(submission=world.submission(asked, by="mallory")), by="shop")
+    assert duty.requests.documents == {}
+
+
+async def test_for_whom_a_request_is_submitted_is_told_too() -> None:
+    duty, asked = intake(), world.content(on_behalf_of="alice")
+    published = await duty.send(commands.SubmitRequest(submission=UnsignedSubmission(content=asked)), by="portal")
+    assert told(await stored(duty, asked.request_id)) == {("received", PORTAL), ("received", ALICE), ("pending", CAROL)}
+    assert noticed(published) == [
+        ("alice", "request", "pending"),
+        ("ben", "decision", "submitted"),
+        ("carol", "decision", "submitted"),
+    ]
+
+
+async def test_the_same_submission_again_leads_to_no_further_mail() -> None:
+    duty, asked = intake(), world.content(emails=(OWNER,))
+    said = commands.SubmitRequest(submission=world.submission(asked))
+    await duty.send(said, by="shop")
+    before = await stored(duty, asked.request_id)
+    await duty.send(said, by="shop")
+    assert await stored(duty, asked.request_id) == before
+
+
+LIVES: dict[str, tuple[Life, list[tuple[str, str, str | None]], set[tuple[str, str]]]] = {
+    "denied": (begin().denied(), [("shop", "request", "denied")], {("denied", SHOP)}),
+    "withdrawn": (begin().withdrawn(), [("shop", "request", "withdrawn")], {("withdrawn", SHOP)}),
+    "expired": (begin().expired(), [("shop", "request", "expired")], {("expired", SHOP)}),
+    "approved": (begin().approved(), [], set()),
+    "issued": (begin().approved().issued(), [("shop", "request", "issued")], {("issued", SHOP)}),
+    "failed": (begin().approved().failed(), [("shop", "request", "failed")], {("failed", SHOP)}),
+    "quarantined": (
+        begin().approved().quarantined(),
+        [("shop", "request", "quarantined")],
+        {("quarantined", SHOP)},
+    ),
+    "revoked": (
+        begin().approved().issued().revoked(),
+        [("shop", "request", "revoked")],
+        {("issued", SHOP), ("revoked", SHOP)},
+    ),
+    "edited": (
+        begin().edited(name="the back door"),
+        [("shop", "request", "pending"), ("alice", "decision", "edited"), ("ben", "decision", "edited")],
+        {("edited", SHOP), ("pending", ALICE)},
+    ),
+    "reminded": (
+        begin().reminded(),
+        [("alice", "decision", "reminded"), ("ben", "decision", "reminded")],
+        {("reminder", ALICE)},
+    ),
+    "returned": (
+        begin().approved().returned(),
+        [(name, "decision", "returned") for name in ("alice", "ben", "carol")],
+        {("pending", ALICE), ("pending", CAROL)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIVES)
+async def test_each_of_the_news_reaches_those_whom_it_concerns_and_nobody_else(name: str) -> None:
+    life, expected_notices, expected_mails = LIVES[name]
+    record, published = await lived(intake(), life)
+    assert noticed(published) == expected_notices
+    assert told(record) == expected_mails
+
+
+async def test_an_edit_is_told_with_what_was_changed_by_whom_also_to_addresses_that_it_took_out() -> None:
+    life = begin(world.content(emails=(OWNER,))).edited(name="the back door", emails=("new@example.com",))
+    record, published = await lived(intake(), life)
+    assert {address for news, address in told(record) if news == "edited"} == {SHOP, OWNER, "new@example.com"}
+    notice = data_of(notices(published)[0])
+    assert "carol" in notice["message"]
+    assert {each["what"] for each in notice["differences"]} >= {"name"}
+
+
+async def test_a_reminder_of_what_was_decided_meanwhile_reaches_nobody() -> None:
+    duty, life = intake(), begin().denied()
+    record, _ = await lived(duty, life)
+    reminded = events.RequestReminded(
+        request_id=record.id, approval_group=WEB, awaits=(IdentityName("alice"),), approvals=0, quorum=2, until=NOW
+    )
+    assert await duty.handle(event(reminded, sequence=3)) == []
+
+
+async def test_a_reminder_reaches_only_those_whose_decision_may_count_whoever_it_names() -> None:
+    duty, life = intake(), begin()
+    record, _ = await lived(duty, life)
+    named = tuple(IdentityName(name) for name in ("alice", "nobody", "olga", "portal", "shop"))
+    reminded = events.RequestReminded(
+        request_id=record.id, approval_group=WEB, awaits=named, approvals=0, quorum=2, until=NOW
+    )
+    assert noticed(await duty.handle(event(reminded, sequence=2))) == [("alice", "decision", "reminded")]
+    assert told(await stored(duty, record.id)) == {("reminder", ALICE)}
+
+
+async def test_mails_and_notices_of_the_same_news_have_the_same_ids_when_it_is_handled_again() -> None:
+    life, ids = begin().approved().issued(), []
+    for _ in range(2):
+        record, published = await lived(intake(), life)
+        ids.append(([mail.id for mail in record.mails], [each.id for each in published]))
+    assert ids[0] == ids[1]
+
+
+async def test_no_mail_goes_where_the_operator_did_not_allow_it() -> None:
+    asked = ("a@example.com", "b@EXAMPLE.com", "c@sub.example.com", "d@example.net", "e@notexample.com")
+    assert [each.text for each in named_addresses(asked, ("example.com",))] == ["a@example.com", "b@EXAMPLE.com"]
+    assert list(named_addresses(asked, ())) == []
+    assert len(list(named_addresses(asked, ("*",)))) == len(asked)
+
+
+@pytest.mark.parametrize("address", ["a@example.com", "a.b+c@xn--bcher-kva.example", "o'neil@example.com", "a=b@x.y"])
+def test_plain_addresses_are_told(address: str) -> None:
+    assert is_deliverable(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a%other.example@example.com",
+        "other.example!a@example.com",
+        "a?b@example.com",
+        "=?utf-8?q?=0aBcc=3a_x?=@example.com",
+        ".a@example.com",
+        "a..b@example.com",
+        "a@localhost",
+        "a@-example.com",
+        "a@example..com",
+        "a@example.com.",
+        "ä@example.com",
+        "a@bücher.example",
+        "a b@example.com",
+        "a@example.com\n",
+        "@example.com",
+        "",
+    ],
+)
+def test_other_addresses_are_not(address: str) -> None:
+    assert not is_deliverable(address)
+
+
+def test_each_address_is_told_once_and_counts_as_the_policys_where_it_is_in_the_policy() -> None:
+    found = each_once(
+        [Address("a@Example.com", is_named=False), Address("a@example.COM", is_named=True), Address("@", is_named=True)]
+    )
+    assert found == [Address("a@Example.com", is_named=False)]
+
+
+def test_whoever_owns_a_requester_is_no_approver_unless_the_group_wants_it() -> None:
+    web = ApprovalGroupName("web")
+    ben = [IdentityName("ben")]
+    assert approvers(web, ben, world.policy()) == ["alice", "carol"]
+    allowing = world.policy(world.newer_policy(("quorum = 2", "quorum = 2\nrequester_counts = true")))
+    assert approvers(web, ben, allowing) == ["alice", "ben", "carol"]
+    assert approvers(ApprovalGroupName("none"), ben, world.policy()) == []
+    second = world.newer_policy(('person = "olga"', 'person = "ben"'))
+    assert approvers(web, [IdentityName("olga")], world.policy(second)) == ["alice", "carol"]
