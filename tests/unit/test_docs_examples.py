@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.contracts import commands, events, replies
-from shared.contracts.catalogue import COMMANDS, NOTICE_TYPE
+from shared.contracts import commands, replies
+from shared.contracts.catalogue import COMMANDS, NOTICES
 from shared.contracts.content import RequestContent
 from shared.contracts.envelope import Envelope
 from shared.contracts.statement import JwsStatement, UnsignedSubmission
@@ -25,7 +25,7 @@ ENVELOPES = [block for block in BLOCKS if "specversion" in json.loads(block)]
 MODELS: dict[str, type[Model]] = {
     **{contract.name: contract.model for contract in COMMANDS},
     **{contract.reply_type: replies.Reply[contract.result] for contract in COMMANDS},  # type: ignore[name-defined]  # models chosen at run time
-    NOTICE_TYPE: events.RequestNotice,
+    **{contract.name: contract.model for contract in NOTICES},
 }
 
 
@@ -56,11 +56,12 @@ def test_every_envelope_on_the_page_is_one_that_crosses_the_broker(block: str) -
     assert envelope.subject == request_id
 
 
-def test_the_page_shows_a_submission_of_either_kind_an_answer_of_either_kind_and_a_notice() -> None:
+def test_the_page_shows_a_submission_of_either_kind_an_answer_of_either_kind_and_every_notice() -> None:
     assert [each.submission.kind for each in _submissions()] == ["unsigned", "jws"]
     answers = [_envelope(block).data for block in ENVELOPES if ".reply." in json.loads(block)["type"]]
     assert {answer.code for answer in answers} == {replies.ReplyCode.OK, replies.ReplyCode.REFUSED}
-    assert any(json.loads(block)["type"] == NOTICE_TYPE for block in ENVELOPES)
+    shown = {json.loads(block)["type"] for block in ENVELOPES}
+    assert shown >= {contract.name for contract in NOTICES}
 
 
 def test_the_unsigned_submission_fits_the_example_policy() -> None:
@@ -86,10 +87,10 @@ def test_the_signed_submission_verifies_with_the_key_and_the_header_on_the_page(
     _check_content(content)
 
 
-def test_every_command_and_only_those_stand_in_the_pages_tables() -> None:
+def test_every_command_and_notice_and_only_those_stand_in_the_pages_tables() -> None:
     named = set(re.findall(r"`(ra\.[a-z.-]+\.v1)`", PAGE.read_text()))
     commands_named = {name for name in named if ".reply." not in name and name != "ra.message.refused.v1"}
-    assert commands_named == {contract.name for contract in COMMANDS}
+    assert commands_named == {contract.name for contract in (*COMMANDS, *NOTICES)}
 
 
 def test_every_refusal_on_the_page_is_one_that_the_code_gives() -> None:
