@@ -90,7 +90,7 @@ def test_the_signed_submission_verifies_with_the_key_and_the_header_on_the_page(
 def test_every_command_and_notice_and_only_those_stand_in_the_pages_tables() -> None:
     named = set(re.findall(r"`(ra\.[a-z.-]+\.v1)`", PAGE.read_text()))
     commands_named = {name for name in named if ".reply." not in name and name != "ra.message.refused.v1"}
-    assert commands_named == {contract.name for contract in (*COMMANDS, *NOTICES)}
+    assert commands_named == {each.name for each in COMMANDS} | {each.name for each in NOTICES}
 
 
 def test_every_refusal_on_the_page_is_one_that_the_code_gives() -> None:
