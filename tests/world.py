@@ -255,7 +255,11 @@ def product_facts(about: Combination | None = None, *, at: datetime = NOW) -> Pr
         several_names=True,
         exact_end=True,
         longest_years=3,
-        listed=(ListedIntermediate(ca_cert_id=about.ca_cert_id, is_ours=True, is_private=False),),
+        listed=(
+            ListedIntermediate(
+                ca_cert_id=about.ca_cert_id, is_ours=True, is_private=about.product.startswith("private_")
+            ),
+        ),
         imported_order=ImportedOrder(product=about.product, ca_cert_id=about.ca_cert_id),
     )
 
@@ -487,6 +491,7 @@ def issued(
     edited_by: str | None = None,
 ) -> Approved:
     """An honest chain up to the certificate, if need be edited, or renewed, before it was approved."""
+    from shared.evidence.file import last_day_of  # noqa: PLC0415 - only whole chains need it
     from shared.evidence.jws import payload_of  # noqa: PLC0415 - only whole chains need it
 
     begun = accepted(asked, at=at)
@@ -502,6 +507,8 @@ def issued(
         certificate_id=CertificateId(2),
         alternative_order_id="a",
         chain=(ca.issue(begun.revision, not_before=at), ca.intermediate, ca.root),
+        ordered_on=at.date(),
+        expires_on=last_day_of(begun.revision, ordered_on=at.date()),
         policy_digest=digest_of(b"policy"),
     )
     token = signing_key(Duty.ISSUER).sign(said.canonical(), Typ.ISSUANCE, at)

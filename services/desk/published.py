@@ -7,7 +7,7 @@ from datetime import datetime
 from shared.contracts.replies import Publication
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
-from shared.evidence.file import approved_fields
+from shared.evidence.file import approved_fields, check_term
 from shared.evidence.jws import Typ, Verified, verify
 from shared.evidence.revisions import check_chain, link_of
 from shared.evidence.steps import Issuance, Revision, Verdict
@@ -16,7 +16,7 @@ from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import ApprovalGroupName, CertificateId, OrderId, RequestId
 from shared.vocabulary.states import State
-from shared.x509.certificate import IssuedCertificate, parse_certificate
+from shared.x509.certificate import CertificateIdentity, identify_certificate, parse_certificate
 from shared.x509.comparison import compare_with_approved
 
 
@@ -83,14 +83,14 @@ def _with_certificate(
     fact: Fact, publication: Publication, newest: Sequence[VerifiedRevision], anchor: Anchor, *, now: datetime
 ) -> Fact:
     signed, issuance = read_issuance(publication.issuance or "", anchor, now=now)
-    _check_approved(issuance, publication, newest, anchor, now=now)
-    leaf = parse_certificate(issuance.chain[0])
+    verdict_at = _check_approved(issuance, publication, newest, anchor, now=now)
+    leaf = identify_certificate(issuance.chain[0])
     if issuance.outcome == "issued":
-        _check_content(leaf, issuance, newest[0].revision, issued_at=signed.signed_at)
+        _check_content(issuance, newest[0].revision, within=(verdict_at, signed.signed_at))
     certificate = PublishedCertificate(
         certificate_id=CertificateId(issuance.certificate_id),
         alternative_order_id=issuance.alternative_order_id,
-        serial=leaf.serial,
+        serial=int(leaf.serial_hex, 16),
         not_after=leaf.not_after,
         is_quarantined=issuance.outcome == "quarantined",
         is_revoked=_is_revoked(publication, signed, leaf, anchor, now=now),
@@ -100,8 +100,8 @@ def _with_certificate(
 
 def _check_approved(
     issuance: Issuance, publication: Publication, newest: Sequence[VerifiedRevision], anchor: Anchor, *, now: datetime
-) -> None:
-    """Raises `RefusedError` unless this was issued for the revision that approval's verdict is about."""
+) -> datetime:
+    """When approval's verdict was signed; `RefusedError` unless this was issued for the revision that it is about."""
     if publication.verdict is None:
         raise RefusedError(finding("evidence.verdict-missing", "a certificate without approval's verdict"))
     signed = verify(publication.verdict, Typ.VERDICT, anchor.duties[Duty.APPROVAL], now=now)
@@ -111,21 +111,23 @@ def _check_approved(
     revised = [each.digest for each in newest]
     if issuance.verdict != signed.digest or [issuance.revision] != revised or [verdict.revision] != revised:
         raise RefusedError(finding("evidence.issuance-differs", "the certificate was issued for another approval"))
+    return signed.signed_at
 
 
-def _check_content(leaf: IssuedCertificate, issuance: Issuance, revision: Revision, *, issued_at: datetime) -> None:
+def _check_content(issuance: Issuance, revision: Revision, *, within: tuple[datetime, datetime]) -> None:
     """Raises `RefusedError` unless it is what was approved.
 
     Which CA issued it is left to the chain that the issuer signed for: an anchor of today need not have that CA.
     """
-    approved = approved_fields(revision, issuance.chain[:2][-1], issued_at=issued_at)
-    findings = compare_with_approved(leaf, approved)
+    approved = approved_fields(revision, issuance, issuance.chain[:2][-1])
+    leaf = parse_certificate(issuance.chain[0])
+    findings = [*check_term(issuance, revision, within), *compare_with_approved(leaf, approved)]
     if findings:
         raise RefusedError.of(findings)
 
 
 def _is_revoked(
-    publication: Publication, issuance: Verified, leaf: IssuedCertificate, anchor: Anchor, *, now: datetime
+    publication: Publication, issuance: Verified, leaf: CertificateIdentity, anchor: Anchor, *, now: datetime
 ) -> bool:
     if publication.revocation is None:
         return False

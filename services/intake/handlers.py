@@ -285,6 +285,7 @@ class ExportEvidenceHandler:
         record = await _visible(self.requests, message.data.request_id, message.sender, Permission.AUDIT, self.in_force)
         if record.evidence is None:
             raise RefusedError(finding("evidence.none", "a refused request has no evidence: nothing was signed"))
+        rules.check_export(record, message.sender, self.in_force.policy)
         file = EvidenceFile(request_id=record.id, evidence=record.evidence)
         result = EvidenceResult(request_id=record.id, evidence=file.canonical().decode())
         return Outcome(publish=(reply_ok(message, result, "The evidence so far.", at=self.clock.now()),))

@@ -142,6 +142,19 @@ def may_see(record: RequestRecord, identity: IdentityName, permission: Permissio
     return identity in record.requesters or (known is not None and known.may(permission, record.approval_group))
 
 
+def check_export(record: RequestRecord, identity: IdentityName, policy: Policy) -> None:
+    """Check that the evidence holds no certificate that is withheld from this identity, who may see the request.
+
+    Raises:
+        RefusedError: `evidence.quarantined`, a requester would get hold of what nobody approved.
+    """
+    withheld = any(happening.state is State.QUARANTINED for happening in record.happenings)
+    known = policy.identity(identity)
+    if withheld and (known is None or not known.may(Permission.AUDIT, record.approval_group)):
+        text = "it holds a certificate that differs from what was approved: ask an auditor of the group for it"
+        raise RefusedError(finding("evidence.quarantined", text))
+
+
 def status_of(record: RequestRecord) -> StatusResult:
     """Where the request stands and how it came there."""
     return StatusResult(

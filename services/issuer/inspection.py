@@ -32,7 +32,7 @@ class Inspection:
     clock: Clock
 
     async def of(self, order: Order, issuance: Issuance) -> tuple[Issuance, tuple[Finding, ...]]:
-        """The issuance with its outcome and with the policy by which it was ordered; and what was found.
+        """The issuance with its outcome, and with the day, end and policy by which it was ordered; and what was found.
 
         An error among the findings quarantines the certificate. Without one they are what is worth noting.
 
@@ -41,8 +41,9 @@ class Inspection:
         """
         now, anchor = self.clock.now(), self.in_force.anchor
         try:
-            intent, revision = rules.intended(order, anchor, now=now)
-            issuance = issuance.model_copy(update={"policy_digest": intent.policy_digest})
+            intent, ordered_on, revision = rules.intended(order, anchor, now=now)
+            ordered = {"policy_digest": intent.policy_digest, "expires_on": intent.expires_on, "ordered_on": ordered_on}
+            issuance = issuance.model_copy(update=ordered)
             differences = rules.check_certificate(issuance, revision, anchor, self.roots, now=now)
             found = (*differences, *await self._linted(issuance.chain[0], revision))
         except RefusedError as refused:

@@ -35,7 +35,7 @@ from shared.vocabulary.findings import Finding, Severity, finding
 from shared.vocabulary.fit import Fit
 from shared.vocabulary.names import MessageId
 from shared.vocabulary.orders import OrderState
-from shared.x509.certificate import parse_certificate
+from shared.x509.certificate import identify_certificate
 
 log = structlog.get_logger()
 
@@ -147,13 +147,15 @@ class Ordering:
     async def _intend(self, order: Order, approval: VerifiedApproval, alternative: MessageId) -> Order:
         """Claim the entry and store what is about to be sent, or taken over, in one write."""
         now = self.clock.now()
-        intent = rules.intent_of(order, approval, self.in_force.policy.digest, alternative_order_id=alternative)
+        intent = rules.intent_of(
+            order, approval, self.in_force.policy.digest, alternative_order_id=alternative, today=now.date()
+        )
         return await self.books.keep(
             order,
             state=OrderState.INTENT,
             alternative_order_id=alternative,
             intent=self.key.sign(intent.canonical(), Typ.INTENT, now),
-            expires_on=rules.last_day_of(approval, today=now.date()),
+            expires_on=intent.expires_on,
             intended_at_ms=milliseconds(now.timestamp()),
             findings=(),
             settlement=None,
@@ -237,11 +239,13 @@ class Ordering:
         now = self.clock.now()
         order = order.model_copy(update={"order_id": placed.order_id, "certificate_id": placed.certificate_id})
         try:
-            leaf = parse_certificate(placed.chain[0])
-            issuance, findings = await self.inspection.of(order, self._issuance(order, placed))
+            leaf = identify_certificate(placed.chain[0])
         except RefusedError as unreadable:
-            await self._fail(order, unreadable.findings)
+            self.metrics.quarantined(found.code for found in unreadable.findings)
+            await self._fail(order, (*unreadable.findings, rules.no_certificate(order)))
             return
+        try:
+            issuance, findings = await self.inspection.of(order, self._issuance(order, placed))
         except UnavailableError as away:
             log.warning("the certificate waits to be judged", request=order.id, reason=str(away))
             waits = finding(
@@ -274,8 +278,8 @@ class Ordering:
         await self.books.tell(order, update, event, role="issued")
 
     def _issuance(self, order: Order, placed: PlacedOrder) -> Issuance:
-        if order.alternative_order_id is None or placed.certificate_id is None:
-            raise ValueError("an issued order has both ids")
+        if order.alternative_order_id is None or order.expires_on is None or placed.certificate_id is None:
+            raise ValueError("an issued order has both ids and an end")
         if order.revision is None or order.verdict is None:
             raise ValueError("an accepted entry has its revision and its verdict")
         return Issuance(
@@ -287,6 +291,8 @@ class Ordering:
             certificate_id=placed.certificate_id,
             alternative_order_id=order.alternative_order_id,
             chain=tuple(placed.chain),
+            ordered_on=self.clock.now().date(),
+            expires_on=order.expires_on,
             policy_digest=self.in_force.policy.digest,
         )
 

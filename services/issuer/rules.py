@@ -10,9 +10,9 @@ from shared.contracts.statement import JwsStatement
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.decisions import claimed_decision
-from shared.evidence.file import check_issued
+from shared.evidence.file import check_issued, last_day_of
 from shared.evidence.in_force import PolicyInForce
-from shared.evidence.jws import Typ, payload_of, verify
+from shared.evidence.jws import SKEW, Typ, payload_of, verify
 from shared.evidence.steps import DecisionKind, Intent, Issuance, Revision
 from shared.evidence.verification import (
     VerifiedApproval,
@@ -26,17 +26,17 @@ from shared.evidence.verification import (
 from shared.identifiers import begun_ms, following_id
 from shared.messaging.schedule import milliseconds
 from shared.policy.compatibility import check_orderable
-from shared.policy.fitness import last_day, purposes_of
+from shared.policy.fitness import purposes_of
 from shared.policy.resolution import resolve_again
 from shared.screening import check_sender
 from shared.vocabulary.duties import Duty
-from shared.vocabulary.findings import Finding, finding, refuses
+from shared.vocabulary.findings import Finding, Severity, finding, refuses
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest, IdentityName, MessageId, RequestId
 from shared.vocabulary.orders import OrderState
 from shared.vocabulary.permissions import Permission
-from shared.x509.certificate import verify_chain
+from shared.x509.certificate import parse_certificate, verify_chain
 
 MOST_FORGOTTEN = timedelta(days=60)
 """How far back an order is looked for by its name, whatever time a client has put into the request's id."""
@@ -264,12 +264,6 @@ def common_name_of(revision: Revision) -> str:
     return revision.subject.common_name or revision.names.dns[0]
 
 
-def last_day_of(approval: VerifiedApproval, *, today: date) -> date:
-    """The last day to ask the CA for."""
-    revision = approval.revision.revision
-    return revision.expires_on or last_day(revision.policy, today=today)
-
-
 def order_request(order: Order, approval: VerifiedApproval) -> OrderRequest:
     """What is sent to the CA for the intent of this entry."""
     revision = approval.revision.revision
@@ -291,7 +285,7 @@ def order_request(order: Order, approval: VerifiedApproval) -> OrderRequest:
 
 
 def intent_of(
-    order: Order, approval: VerifiedApproval, policy_digest: Digest, *, alternative_order_id: MessageId
+    order: Order, approval: VerifiedApproval, policy_digest: Digest, *, alternative_order_id: MessageId, today: date
 ) -> Intent:
     """What the issuer signs before it orders: this approval held under this policy."""
     return Intent(
@@ -299,12 +293,13 @@ def intent_of(
         revision=approval.revision.digest,
         verdict=approval.verdict_digest,
         alternative_order_id=alternative_order_id,
+        expires_on=last_day_of(approval.revision.revision, ordered_on=today),
         policy_digest=policy_digest,
     )
 
 
-def intended(order: Order, anchor: Anchor, *, now: datetime) -> tuple[Intent, Revision]:
-    """What was ordered for this entry, by the issuer's own signed word of that time.
+def intended(order: Order, anchor: Anchor, *, now: datetime) -> tuple[Intent, date, Revision]:
+    """What was ordered for this entry, and on which day, by the issuer's own signed word of that time.
 
     Whether the approval holds was judged then, and a policy that has changed since takes nothing back.
 
@@ -319,17 +314,29 @@ def intended(order: Order, anchor: Anchor, *, now: datetime) -> tuple[Intent, Re
     kept = (order.id, digest_of(payload), digest_of(payload_of(order.evidence.verdict)), order.alternative_order_id)
     if kept != (intent.request_id, intent.revision, intent.verdict, intent.alternative_order_id):
         raise RefusedError(finding("evidence.intent-differs", "the ledger holds another approval than was ordered"))
-    return intent, Revision.read(payload, code="evidence.revision-invalid")
+    return intent, signed.signed_at.date(), Revision.read(payload, code="evidence.revision-invalid")
 
 
 def check_certificate(
     issuance: Issuance, revision: Revision, anchor: Anchor, roots: Sequence[bytes], *, now: datetime
 ) -> list[Finding]:
     """Every difference between what came back and what was approved, and every flaw of its chain."""
+    compared = [extension.type for extension in revision.extensions]
     return [
         *check_issued(issuance, revision, anchor, issued_at=now),
-        *verify_chain(issuance.chain, roots, at=now),
+        *verify_chain(issuance.chain, roots, at=_begun(issuance, now), compared=compared),
     ]
+
+
+def _begun(issuance: Issuance, now: datetime) -> datetime:
+    """Now, or a moment later: the CA's clock may be a little ahead of ours."""
+    return min(max(now, parse_certificate(issuance.chain[0]).not_before), now + SKEW)
+
+
+def no_certificate(order: Order) -> Finding:
+    """What is to be done where the CA says that it has issued, and sends nothing that could be compared or revoked."""
+    text = f"if there is a certificate {order.certificate_id} at the CA, have it revoked there"
+    return finding("issued.revocation-proposed", text, value=order.order_id, severity=Severity.NOTE)
 
 
 def check_download(

@@ -14,7 +14,7 @@ from shared.vocabulary.findings import finding
 from shared.vocabulary.names import Digest, IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.reasons import RevocationReason
-from shared.x509.certificate import parse_certificate
+from shared.x509.certificate import identify_certificate
 
 AVAILABLE_REASONS = (
     RevocationReason.UNSPECIFIED,
@@ -38,7 +38,7 @@ def certificate_of(
     revised = read_revision(event.revision.jws, anchor, now=now)
     if issuance.revision != revised.digest or event.request_id != issuance.request_id:
         raise RefusedError(finding("evidence.issuance-differs", "the certificate was issued for another revision"))
-    revision, leaf = revised.revision, parse_certificate(issuance.chain[0])
+    revision, leaf = revised.revision, identify_certificate(issuance.chain[0])
     return Certificate(
         id=event.request_id,
         quarantined=issuance.outcome == "quarantined",

@@ -1,6 +1,7 @@
 """The evidence file: the whole chain of one request, as `ra audit export` writes it."""
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
 from pydantic import ValidationError
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 from shared.contracts.events import Evidence
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
+from shared.evidence.jws import SKEW
 from shared.evidence.steps import DecisionKind, Issuance, Revision, Revocation
 from shared.evidence.verification import (
     VerifiedDecision,
@@ -23,8 +25,11 @@ from shared.policy.products import product_of
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import Model, mistakes
 from shared.vocabulary.names import RequestIdField
-from shared.x509.certificate import parse_certificate, verify_chain
+from shared.x509.certificate import identify_certificate, parse_certificate, verify_chain
 from shared.x509.comparison import ApprovedFields, compare_with_approved
+
+MOST_BACKDATED = timedelta(hours=48)
+"""How long before its issue a certificate may begin (BR 7.1.2.7)."""
 
 
 class EvidenceFile(Model):
@@ -83,10 +88,14 @@ def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Sto
             raise RefusedError(finding("evidence.issuance-missing", "a revocation without a certificate"))
         return Story(request_id=file.request_id, steps=tuple(steps), issued=False, revoked=False)
     issuance, signed = verify_issuance(evidence, approval, anchor, now=now)
-    findings = check_issued(issuance, approval.revision.revision, anchor, issued_at=signed.signed_at)
-    if findings and issuance.outcome == "issued":
-        raise RefusedError.of(findings)
-    leaf = parse_certificate(issuance.chain[0])
+    if issuance.outcome == "issued":
+        findings = [
+            *check_term(issuance, approval.revision.revision, (approval.verdict_signed_at, signed.signed_at)),
+            *check_issued(issuance, approval.revision.revision, anchor, issued_at=signed.signed_at),
+        ]
+        if findings:
+            raise RefusedError.of(findings)
+    leaf = identify_certificate(issuance.chain[0])
     steps.append(
         f"{signed.signed_at.isoformat()}  issuer {'obtained' if issuance.outcome == 'issued' else 'quarantined'} "
         f"certificate {leaf.serial_hex} (order {issuance.order_id})"
@@ -104,19 +113,17 @@ def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Sto
     )
 
 
-def approved_fields(revision: Revision, intermediate: bytes, *, issued_at: datetime) -> ApprovedFields:
+def approved_fields(revision: Revision, issuance: Issuance, intermediate: bytes) -> ApprovedFields:
     """What the certificate that comes back is compared with."""
     resolved = revision.policy
-    expires_on = revision.expires_on or last_day(resolved, today=issued_at.date())
     usages = frozenset(purposes_of(revision.extensions))
     return ApprovedFields(
         kind=product_of(resolved.product, resolved.trust).kind,
         spki_sha256=revision.public_key,
         subject=revision.subject,
         names=revision.names,
-        not_after_latest=datetime(
-            expires_on.year, expires_on.month, expires_on.day, 23, 59, 59, tzinfo=issued_at.tzinfo
-        ),
+        not_before_earliest=datetime.combine(issuance.ordered_on, time.min, UTC) - MOST_BACKDATED,
+        not_after_latest=datetime.combine(issuance.expires_on, time(23, 59, 59), UTC),
         eku_required=usages,
         eku_allowed=usages,
         extensions=revision.extensions,
@@ -125,13 +132,30 @@ def approved_fields(revision: Revision, intermediate: bytes, *, issued_at: datet
     )
 
 
+def last_day_of(revision: Revision, *, ordered_on: date) -> date:
+    """The last day to ask the CA for, on this day."""
+    return revision.expires_on or last_day(revision.policy, today=ordered_on)
+
+
+def check_term(issuance: Issuance, revision: Revision, within: tuple[datetime, datetime]) -> Iterator[Finding]:
+    """Whether what the issuer says it asked for is what was approved; it ordered between these two times."""
+    verdict_at, issued_at = within
+    if not (verdict_at - SKEW).date() <= issuance.ordered_on <= (issued_at + SKEW).date():
+        text = "it was ordered before its approval or after its issue"
+        yield finding("evidence.order", text, value=issuance.ordered_on)
+    if issuance.expires_on != last_day_of(revision, ordered_on=issuance.ordered_on):
+        text = "the issuer ordered another end of validity than was approved"
+        yield finding("issued.term-differs", text, value=issuance.expires_on)
+
+
 def check_issued(issuance: Issuance, revision: Revision, anchor: Anchor, *, issued_at: datetime) -> list[Finding]:
     """The CA's certificate against the approved bytes and the intermediate that the anchor names."""
     intermediate = anchor.intermediate(revision.policy.signing_certificate)
     leaf = parse_certificate(issuance.chain[0])
-    fields = approved_fields(revision, intermediate, issued_at=issued_at)
+    fields = approved_fields(revision, issuance, intermediate)
+    at, compared = max(issued_at, leaf.not_before), [extension.type for extension in revision.extensions]
     return [
-        *verify_chain((issuance.chain[0], intermediate), [intermediate], at=max(issued_at, leaf.not_before)),
+        *verify_chain((issuance.chain[0], intermediate), [intermediate], at=at, compared=compared),
         *compare_with_approved(leaf, fields),
     ]
 

@@ -180,6 +180,8 @@ class Intent(Model):
     revision: DigestField
     verdict: DigestField
     alternative_order_id: str
+    expires_on: date
+    """The last day that the CA is asked for."""
     policy_digest: DigestField
 
 
@@ -193,6 +195,10 @@ class Issuance(Model):
     order_id: int
     certificate_id: int
     alternative_order_id: str
+    ordered_on: date
+    """The day of the intent, UTC: by it the longest validity is judged, however late the certificate comes."""
+    expires_on: date
+    """The last day that the CA was asked for."""
     chain: Annotated[tuple[Blob, ...], Field(min_length=1, max_length=MOST_IN_A_CHAIN)]
     """DER, leaf first."""
     policy_digest: DigestField

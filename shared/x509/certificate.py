@@ -1,8 +1,9 @@
 """Certificates as the CA returns them, and the chains above them (RFC 5280)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -125,18 +126,41 @@ def parse_certificate(data: bytes | str) -> IssuedCertificate:
         )
 
 
+@dataclass(frozen=True)
+class CertificateIdentity:
+    """What tells a certificate from all others, and when it ends: enough to hold it back and to have it revoked."""
+
+    serial_hex: str
+    sha256: Digest
+    not_after: datetime
+
+
+def identify_certificate(der: bytes) -> CertificateIdentity:
+    """The same for one that has contents that `parse_certificate` refuses to read.
+
+    Raises `RefusedError` with `certificate.unreadable` for what is no certificate at all.
+    """
+    with refusing("certificate.unreadable", "this is not an X.509 certificate that can be read (RFC 5280)"):
+        certificate = x509.load_der_x509_certificate(der)
+        return CertificateIdentity(f"{_serial(certificate):x}", digest_of(der), certificate.not_valid_after_utc)
+
+
 def was_issued_by(certificate: IssuedCertificate, intermediate: IssuedCertificate) -> bool:
     """Whether `intermediate` bears the issuer's name and its key made the signature; no more is judged."""
     return _signed_by(_load(certificate.der), _load(intermediate.der))
 
 
-def verify_chain(chain: Sequence[bytes], anchors: Sequence[bytes], at: datetime) -> list[Finding]:
+def verify_chain(
+    chain: Sequence[bytes], anchors: Sequence[bytes], at: datetime, *, compared: Collection[str] = ()
+) -> list[Finding]:
     """Every reason not to trust the first certificate of `chain` at the time `at` (RFC 5280 §6.1).
 
     `chain` holds the DER of two to five certificates, leaf first, each followed by its issuer. One of them
     is one of `anchors`, byte by byte, or was issued by one, whose own limits count as well if it follows the
-    last. `at` must know its zone. Name constraints are not evaluated: a critical one is a finding. Policies and
-    revocation are not looked at.
+    last. What follows an anchor in the chain is another way to trust it, of which only the signatures count. `at`
+    must know its zone. `compared` are extensions, by name or OID, that the first certificate may have critical:
+    somebody else judges them. Name constraints are not evaluated: a critical one is a finding. Policies, revocation
+    and what an issuer's extended key usages allow are not looked at.
     """
     if at.tzinfo is None:
         raise ValueError("the time of verification must know its zone")
@@ -148,7 +172,12 @@ def verify_chain(chain: Sequence[bytes], anchors: Sequence[bytes], at: datetime)
         trusted = [_load(der) for der in anchors]
     except RefusedError as refused:
         return [finding("chain.unreadable", found.message, value=found.value) for found in refused.findings]
-    return list(_check_path(*_up_to_anchor(path, trusted), at.astimezone(UTC)))
+    path, beyond, findings = _up_to_anchor(path, trusted)
+    return [
+        *findings,
+        *_check_path(path, at.astimezone(UTC), compared),
+        *(found for below, above in pairwise(beyond) for found in _check_signature(below, above)),
+    ]
 
 
 def is_self_issued(der: bytes) -> bool:
@@ -171,27 +200,26 @@ def _load(der: bytes) -> x509.Certificate:
 
 def _up_to_anchor(
     path: list[x509.Certificate], anchors: list[x509.Certificate]
-) -> tuple[list[x509.Certificate], list[Finding]]:
-    """The path, with the anchor as its last member if that follows it, and a finding if it meets none.
+) -> tuple[list[x509.Certificate], list[x509.Certificate], list[Finding]]:
+    """The path up to the anchor, what goes on beyond it, and a finding if it meets none.
 
-    Of a cross-signed root, the path may go on beyond the anchor to an older one.
+    Of a cross-signed root, a chain may hold its twin in place of the anchor, and go on to an older one.
     """
     trusted = {_fingerprint(anchor) for anchor in anchors}
-    if any(_fingerprint(certificate) in trusted for certificate in path):
-        return path, []
-    for anchor in anchors:
-        if _signed_by(path[-1], anchor):
-            return [*path, anchor], []
-    if any(_signed_by(certificate, anchor) for certificate in path for anchor in anchors):
-        return path, []
-    return path, [finding("chain.untrusted", "no trust anchor ends or signed this chain", value=_title(path[-1]))]
+    for depth, certificate in enumerate(path):
+        if _fingerprint(certificate) in trusted:
+            return path[: depth + 1], path[depth:], []
+        for anchor in anchors:
+            if _signed_by(certificate, anchor):
+                return [*path[: depth + 1], anchor], path[depth:], []
+    untrusted = finding("chain.untrusted", "no trust anchor ends or signed this chain", value=_title(path[-1]))
+    return path, [], [untrusted]
 
 
-def _check_path(path: list[x509.Certificate], findings: list[Finding], at: datetime) -> Iterator[Finding]:
-    yield from findings
+def _check_path(path: list[x509.Certificate], at: datetime, compared: Collection[str]) -> Iterator[Finding]:
     for depth, certificate in enumerate(path):
         yield from _check_validity(certificate, at)
-        yield from _check_criticals(certificate)
+        yield from _check_criticals(certificate, () if depth else compared)
         if depth:
             yield from _check_issuer(certificate, below=path[:depth])
         if depth < len(path) - 1:
@@ -205,9 +233,10 @@ def _check_validity(certificate: x509.Certificate, at: datetime) -> Iterator[Fin
         yield finding("chain.expired", "a certificate has expired", value=_title(certificate))
 
 
-def _check_criticals(certificate: x509.Certificate) -> Iterator[Finding]:
+def _check_criticals(certificate: x509.Certificate, compared: Collection[str]) -> Iterator[Finding]:
     for extension in certificate.extensions:
-        if extension.critical and extension.oid not in _UNDERSTOOD:
+        known = extension.oid in _UNDERSTOOD or extension_name(extension.oid.dotted_string) in compared
+        if extension.critical and not known:
             message = "a certificate has a critical extension that is not understood here"
             yield finding("chain.critical-extension", message, value=extension.oid.dotted_string)
 

@@ -58,8 +58,11 @@ class FieldRules:
     """By name or dotted OID; names, usages and being a CA are compared apart."""
     usages: frozenset[str]
     """Key usages that are the CA's own business; of any other it may leave out what was approved, and add none."""
-    adds_www: bool
-    """Whether the CA may add `www.` in front of an approved name, which the same person controls."""
+    adds_names: bool
+    """Whether the CA may add `www.` in front of an approved name, and the domain of an approved wildcard.
+
+    The same person controls those.
+    """
 
 
 _ORGANISATION = ("O", "L", "ST", "C", "STREET", "postalCode")
@@ -87,23 +90,23 @@ RULES: Mapping[CertificateKind, FieldRules] = {
         subject=_subject(Rule.SUBSET, *_ORGANISATION, "OU") | _subject(Rule.CA_BUSINESS, "C"),
         extensions=_OWN | _TIMESTAMPS,
         usages=_USAGES,
-        adds_www=True,
+        adds_names=True,
     ),
     # DigiCert leaves OU out of public TLS certificates (BR 7.1.2.7.4 forbids it).
     CertificateKind.ORGANISATION_VALIDATED: FieldRules(
         subject=_subject(Rule.CA_BUSINESS, *_ORGANISATION) | _subject(Rule.SUBSET, "OU"),
         extensions=_OWN | _TIMESTAMPS,
         usages=_USAGES,
-        adds_www=True,
+        adds_names=True,
     ),
     CertificateKind.EXTENDED_VALIDATION: FieldRules(
         subject=_subject(Rule.CA_BUSINESS, *_ORGANISATION, *_EXTENDED_VALIDATION) | _subject(Rule.SUBSET, "OU"),
         extensions=_OWN | _TIMESTAMPS | _ORGANISATION_IDENTIFIER,
         usages=_USAGES,
-        adds_www=True,
+        adds_names=True,
     ),
     CertificateKind.PRIVATE: FieldRules(
-        subject=_subject(Rule.CA_BUSINESS, *_ORGANISATION), extensions=_OWN, usages=_USAGES, adds_www=False
+        subject=_subject(Rule.CA_BUSINESS, *_ORGANISATION), extensions=_OWN, usages=_USAGES, adds_names=False
     ),
 }
 """Key, EKU, not being a CA, the end of validity, the issuer and its hash have no leeway and so no entry."""
@@ -115,7 +118,8 @@ _COMPARED_APART = frozenset({SUBJECT_ALT_NAME, EXTENDED_KEY_USAGE, KEY_USAGE})
 class ApprovedFields:
     """What the approvers agreed to, as far as a certificate shows it.
 
-    `not_after_latest` is the last second at which the certificate may be valid, included. The issued EKU must
+    `not_before_earliest` and `not_after_latest` are the first and the last second at which the certificate may be
+    valid, both included. The issued EKU must
     hold all of `eku_required` and nothing beyond that and `eku_allowed`. `issuer` is the intermediate's DER.
     """
 
@@ -123,6 +127,7 @@ class ApprovedFields:
     spki_sha256: Digest
     subject: DistinguishedName
     names: SubjectAltNames
+    not_before_earliest: datetime
     not_after_latest: datetime
     eku_required: frozenset[str]
     eku_allowed: frozenset[str]
@@ -165,17 +170,20 @@ def _compare_names(issued: IssuedCertificate, approved: ApprovedFields, rules: F
 
 
 def _addable(approved: ApprovedFields, rules: FieldRules) -> frozenset[tuple[str, str]]:
-    """The DNS names that the CA may add: the approved CN itself and `www.` of an approved name."""
+    """The DNS names that the CA may add: the approved CN itself, `www.` of an approved name, a wildcard's domain."""
     common_name = approved.subject.common_name
     own = {normalise_dns(common_name)} if common_name is not None else set()
-    www = {f"www.{name}" for name in own.union(approved.names.dns) if not name.startswith(("*.", "www."))}
-    return frozenset(("dns", name) for name in (own | www if rules.adds_www else own))
+    names = own.union(approved.names.dns)
+    www = {f"www.{name}" for name in names if not name.startswith(("*.", "www."))}
+    domains = {name.removeprefix("*.") for name in names if name.startswith("*.")}
+    return frozenset(("dns", name) for name in (own | www | domains if rules.adds_names else own))
 
 
 def _compare_subject(issued: DistinguishedName, approved: ApprovedFields, rules: FieldRules) -> Iterator[Finding]:
     wanted = approved.subject
-    if wanted.common_name is None and issued.common_name in approved.names.dns:
-        wanted = _with_common_name(wanted, issued.common_name)  # the CA needs one, and orders name an approved name
+    name = issued.common_name or ""
+    if wanted.common_name is None and normalise_dns(name) in approved.names.dns:
+        wanted = _with_common_name(wanted, name)  # the CA needs one, and orders name an approved name
     kinds = dict.fromkeys(attribute.type for attribute in (*wanted.attributes, *issued.attributes))
     for kind in kinds:
         if not _attribute_fits(kind, issued.values(kind), wanted.values(kind), rules):
@@ -254,3 +262,6 @@ def _compare_validity(issued: IssuedCertificate, approved: ApprovedFields) -> It
     if issued.not_after > approved.not_after_latest:
         message = f"it is valid beyond {approved.not_after_latest.isoformat()}"
         yield finding("issued.validity-too-long", message, value=issued.not_after.isoformat())
+    if issued.not_before < approved.not_before_earliest:
+        message = f"it is valid before {approved.not_before_earliest.isoformat()}"
+        yield finding("issued.backdated", message, value=issued.not_before.isoformat())

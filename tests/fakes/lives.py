@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from shared.contracts import events
 from shared.contracts.content import RequestContent
 from shared.evidence.differences import differences
+from shared.evidence.file import last_day_of
 from shared.evidence.jws import Typ, payload_of
 from shared.evidence.steps import DecisionKind, Issuance, Revocation
 from shared.messaging.messages import Delivery
@@ -127,6 +128,8 @@ class Life:
                 "certificate_id": CertificateId(2),
                 "alternative_order_id": "a",
                 "chain": (ca.issue(self.begun.revision), ca.intermediate, ca.root),
+                "ordered_on": NOW.date(),
+                "expires_on": last_day_of(self.begun.revision, ordered_on=NOW.date()),
                 "policy_digest": digest_of(b"policy"),
             }
         )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from shared.contracts.replies import Publication
+from shared.evidence.file import last_day_of
 from shared.evidence.jws import Typ, payload_of
 from shared.evidence.steps import Issuance, Revocation
 from shared.vocabulary.duties import Duty
@@ -43,6 +44,8 @@ def issuance_of(begun: Approved, chain: Sequence[bytes] = (), **changes: object)
         "certificate_id": 2,
         "alternative_order_id": "a",
         "chain": tuple(chain) or (ca.issue(begun.revision), ca.intermediate, ca.root),
+        "ordered_on": NOW.date(),
+        "expires_on": last_day_of(begun.revision, ordered_on=NOW.date()),
         "policy_digest": digest_of(b"policy"),
     }
     return Issuance.model_validate(fields | changes)

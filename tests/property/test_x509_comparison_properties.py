@@ -16,6 +16,7 @@ APPROVED = ApprovedFields(
     spki_sha256=ISSUED.spki_sha256,
     subject=SUBJECT,
     names=NAMES,
+    not_before_earliest=LEAF.not_before,
     not_after_latest=LEAF.not_after,
     eku_required=frozenset({"serverAuth"}),
     eku_allowed=frozenset(),

@@ -17,7 +17,7 @@ from shared.vocabulary.states import State
 from shared.x509.certificate import parse_certificate
 from tests import world
 from tests.fakes.publications import issuance_of, issued, published, revoked
-from tests.world import NOW, Approved, end_of, shared_ca, signing_key
+from tests.world import DAY, NOW, Approved, end_of, shared_ca, signing_key
 
 
 @cache
@@ -153,6 +153,14 @@ FORGERIES: dict[str, tuple[Callable[[], Publication], str]] = {
     "for another request": (
         lambda: issued(approved(), issuance_of(another())),
         "evidence.request-differs",
+    ),
+    "ordered for longer than was approved": (
+        lambda: issued(approved(), issuance_of(approved(), expires_on=(NOW + 400 * DAY).date())),
+        "issued.term-differs",
+    ),
+    "ordered before it was approved": (
+        lambda: issued(approved(), issuance_of(approved(), ordered_on=(NOW - DAY).date())),
+        "evidence.order",
     ),
     "for another verdict": (
         lambda: issued(approved(), issuance_of(approved(), verdict=digest_of(b"none"))),

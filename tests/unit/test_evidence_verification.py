@@ -1,7 +1,7 @@
 """What makes an approval hold, and everything that must make it fall."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -12,14 +12,14 @@ from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import EvidenceFile, read_evidence, verify_evidence
 from shared.evidence.in_force import PolicyInForce
-from shared.evidence.jws import Typ
-from shared.evidence.steps import DecisionKind
+from shared.evidence.jws import Typ, payload_of
+from shared.evidence.steps import DecisionKind, Issuance
 from shared.evidence.verification import verify_approval
 from shared.policy.policy import Policy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import digest_of
 from tests import world
-from tests.world import NOW, Approved, decision, signing_key, verdict
+from tests.world import DAY, NOW, Approved, decision, signing_key, verdict
 
 Change = Callable[[Approved], Evidence]
 
@@ -230,6 +230,27 @@ def test_evidence_of_another_ca_does_not_verify_against_this_anchor() -> None:
     other = anchor.model_copy(update={"intermediates": {"public-tls": _base64(stranger)}})
     with pytest.raises(RefusedError):
         verify_evidence(file, other, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("change", "codes"),
+    [
+        ({"expires_on": (NOW + 300 * DAY).date()}, {"issued.term-differs"}),
+        ({"ordered_on": (NOW - 5 * DAY).date()}, {"evidence.order", "issued.term-differs"}),
+        ({"ordered_on": (NOW + 5 * DAY).date()}, {"evidence.order", "issued.term-differs", "issued.backdated"}),
+    ],
+)
+def test_the_issuer_cannot_say_that_it_ordered_another_term_than_was_approved(
+    change: dict[str, date], codes: set[str]
+) -> None:
+    whole = world.issued()
+    said = Issuance.read(payload_of(whole.evidence.issuance or ""), code="a.b").model_copy(update=change)
+    token = world.signing_key("issuer").sign(said.canonical(), Typ.ISSUANCE, NOW)
+    evidence = whole.evidence.model_copy(update={"issuance": token})
+    file = EvidenceFile(request_id=whole.revision.request_id, evidence=evidence)
+    with pytest.raises(RefusedError) as refused:
+        verify_evidence(file, Anchor.of(world.policy()), now=NOW)
+    assert {found.code for found in refused.value.findings} == codes
 
 
 def _base64(pem: bytes) -> str:

@@ -1,5 +1,7 @@
 """What intake tells an auditor of orders: all that it heard, signed, of the groups that the auditor may see."""
 
+from collections.abc import Callable
+
 import pytest
 
 from services.desk.published import fact_of
@@ -63,6 +65,17 @@ async def test_a_certificate_and_its_revocation_are_told_as_they_were_signed() -
     assert fact.state is State.REVOKED
     assert fact.certificate is not None
     assert fact.certificate.is_revoked
+
+
+@pytest.mark.parametrize("life", [Life.quarantined, lambda life: life.quarantined().revoked()])
+async def test_the_evidence_of_a_quarantined_certificate_which_holds_it_goes_to_auditors_only(
+    life: Callable[[Life], Life],
+) -> None:
+    duty, lived = Intake(), life(begin().approved())
+    await heard(duty, lived)
+    export = commands.ExportEvidence(request_id=lived.begun.revision.request_id)
+    assert await duty.refused(export, by="shop") == ["evidence.quarantined"]
+    assert (await duty.ask(export, by="olga")).result is not None
 
 
 async def test_a_request_that_was_not_approved_is_told_without_an_order() -> None:

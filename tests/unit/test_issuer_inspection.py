@@ -1,21 +1,43 @@
 """What the CA sends is delivered when nothing is wrong with it, with what is worth noting, and is lost in no case."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from services.issuer import inspection
+from services.revoker.rules import certificate_of
+from shared.contracts.content import RequestContent
+from shared.contracts.events import CertificateQuarantined
 from shared.evidence.steps import Revision
 from shared.lint.kinds import LintKind
+from shared.policy.fitness import last_day
 from shared.policy.model import Trust
 from shared.policy.products import PRODUCTS, product_of
 from shared.vocabulary.findings import Severity, finding
 from shared.vocabulary.orders import OrderState
-from tests.fakes.duties import data_of, lifecycle
+from tests.fakes.duties import Issuer, data_of, lifecycle
 from tests.fakes.ledger import Accepted, accept
-from tests.world import shared_ca
+from tests.world import (
+    DAY,
+    NOW,
+    Ca,
+    accepted,
+    approved,
+    content,
+    end_of,
+    judged,
+    policy,
+    policy_text,
+    revision_of,
+    shared_ca,
+)
 
 ERROR = finding("lint.pkix.bad", "the linter objects to it")
 WARNING = finding("lint.pkix.odd", "the linter objects to it", severity=Severity.WARNING)
@@ -88,7 +110,148 @@ async def answered_with(chain: Callable[[Revision], tuple[bytes, ...]]) -> Accep
 
 async def test_what_is_no_certificate_ends_the_order_instead_of_being_tried_for_ever() -> None:
     case = await answered_with(lambda _: (b"no certificate at all",))
-    assert await issued(case) == ("ra.request.failed.v1", ["certificate.unreadable"])
+    kind, codes = await issued(case)
+    assert (kind, codes) == ("ra.request.failed.v1", ["certificate.unreadable", "issued.revocation-proposed"])
+    assert case.issuer.counted("ra_certificates_quarantined") == 1
+
+
+async def test_a_certificate_with_contents_that_cannot_be_read_is_quarantined_and_can_be_revoked() -> None:
+    """A CN and an O in one set: a subject of another form than any that can be approved."""
+    attributes = [
+        x509.NameAttribute(NameOID.COMMON_NAME, "www.example.com"),
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Evil"),
+    ]
+    ca = shared_ca()
+
+    def odd(revision: Revision) -> tuple[bytes, ...]:
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.RelativeDistinguishedName(attributes)]))
+            .issuer_name(x509.load_der_x509_certificate(ca.intermediate).subject)
+            .public_key(x509.load_der_x509_csr(revision.csr).public_key())
+            .serial_number(0xABC)
+            .not_valid_before(NOW)
+            .not_valid_after(NOW + 10 * DAY)
+            .sign(ca.key, hashes.SHA256())
+        )
+        return (certificate.public_bytes(Encoding.DER), ca.intermediate)
+
+    case = await answered_with(odd)
+    kind, codes = await issued(case)
+    assert (kind, codes) == (
+        "ra.certificate.quarantined.v1",
+        ["certificate.unreadable", "issued.revocation-proposed"],
+    )
+    (told,) = lifecycle(case.issuer.publisher.published)
+    event = CertificateQuarantined.model_validate_json(json.dumps(data_of(told)))
+    known = certificate_of(event, case.issuer.in_force.anchor, sequence=3, now=NOW)
+    assert (known.serial_number, known.quarantined) == ("abc", True)
+
+
+async def differing(
+    asked: RequestContent | None = None, *, issuer: Issuer | None = None, **certificate: datetime
+) -> tuple[Accepted, list[str]]:
+    """An order for which a certificate of these times comes, and what is found."""
+    case = await accept(asked, issuer=issuer)
+    case.issuer.ca.steps.when = lambda what: _reissued(case, certificate) if what == "after ordering" else None
+    return case, (await issued(case))[1]
+
+
+def _reissued(case: Accepted, certificate: Mapping[str, datetime]) -> None:
+    ca = shared_ca()
+    case.issuer.ca.orders[0].chain = (ca.issue(case.begun.revision, **certificate), ca.intermediate, ca.root)
+
+
+async def test_not_a_second_more_than_the_expiration_date_that_was_approved_is_delivered() -> None:
+    last = (NOW + 30 * DAY).date()
+    _, codes = await differing(content(expires_on=last), not_after=end_of(last))
+    assert codes == []
+    _, codes = await differing(content(expires_on=last), not_after=end_of(last) + timedelta(seconds=1))
+    assert codes == ["issued.validity-too-long", "issued.revocation-proposed"]
+
+
+async def test_a_certificate_begins_at_most_two_days_before_it_was_ordered() -> None:
+    _, codes = await differing(not_before=NOW - timedelta(days=2, hours=11))
+    assert codes == []
+    _, codes = await differing(not_before=NOW - timedelta(days=4), not_after=NOW + DAY)
+    assert codes == ["issued.backdated", "issued.revocation-proposed"]
+
+
+async def test_a_certificate_that_begins_when_the_clock_of_the_ca_is_a_moment_ahead_is_delivered() -> None:
+    ahead = timedelta(hours=1, seconds=2)  # the fake CA begins an hour early
+    _, codes = await differing(not_before=NOW + ahead, not_after=NOW + 10 * DAY)
+    assert codes == []
+    _, codes = await differing(not_before=NOW + timedelta(hours=2), not_after=NOW + 10 * DAY)
+    assert codes == ["chain.not-yet-valid", "issued.revocation-proposed"]
+
+
+@pytest.mark.parametrize(("extra", "codes"), [(timedelta(), []), (DAY, ["issued.validity-too-long"])])
+async def test_however_late_it_comes_a_certificate_is_judged_by_the_day_on_which_it_was_ordered(
+    extra: timedelta, codes: list[str]
+) -> None:
+    """Ordered on the last day of the longer certificates (BR 6.3.2), and judged days later, when they are shorter."""
+    ordered = datetime(2027, 3, 14, 12, tzinfo=UTC)
+    issuer = Issuer()
+    issuer.clock.instant = ordered
+    issuer.ordering = issuer.new_copy()
+    case = Accepted(issuer, approved(at=ordered))
+    await issuer.handle(case.delivery())
+    issuer.linter.away = True
+    end = end_of(last_day(case.begun.revision.policy, today=ordered.date())) + extra
+    times = {"not_before": ordered, "not_after": end}
+    issuer.ca.steps.when = lambda what: _reissued(case, times) if what == "after ordering" else None
+    while not issuer.ca.orders:
+        await issuer.ordering.advance(await case.stored())
+        issuer.clock.advance(timedelta(minutes=10))
+    issuer.clock.advance(3 * DAY)
+    issuer.linter.away = False
+    kind, found = await issued(case)
+    assert kind == ("ra.certificate.quarantined.v1" if codes else "ra.certificate.issued.v1")
+    assert found == [*codes, *(["issued.revocation-proposed"] if codes else [])]
+
+
+async def test_a_chain_to_another_root_than_the_configured_ones_is_quarantined() -> None:
+    case = await accept()
+    inspected = replace(case.issuer.ordering.inspection, roots=[Ca().root])
+    case.issuer.ordering = replace(case.issuer.ordering, inspection=inspected)
+    assert (await issued(case))[1] == ["chain.untrusted", "issued.revocation-proposed"]
+
+
+async def accept_under(text: str) -> Accepted:
+    """An approval that holds under this policy, accepted into the ledger."""
+    asked = content()
+    begun = judged(accepted(asked, revision=revision_of(asked, policy(text))))
+    case = Accepted(Issuer(text), begun)
+    await case.issuer.handle(case.delivery())
+    return case
+
+
+def private() -> str:
+    """A policy whose certificates strangers do not trust."""
+    text = policy_text().replace('trust = "public"', 'trust = "private"')
+    return text.replace('product = "ssl_basic"', 'product = "private_ssl_flex"')
+
+
+async def test_a_private_product_is_compared_and_linted_as_one() -> None:
+    case = await accept_under(private())
+    assert await issued(case) == ("ra.certificate.issued.v1", [])
+    assert [kind for _, kind in case.issuer.linter.asked] == [LintKind.PRIVATE]
+    more = ("www.example.com", "www.www.example.com")
+    case = await accept_under(private())
+
+    def with_www() -> None:
+        times = {"not_before": NOW, "not_after": NOW + 10 * DAY}
+        leaf = shared_ca().certify(case.begun.revision.csr, more, common_name="www.example.com", **times)
+        case.issuer.ca.orders[0].chain = (leaf, shared_ca().intermediate)
+
+    case.issuer.ca.steps.when = lambda what: with_www() if what == "after ordering" else None
+    assert (await issued(case))[1] == ["issued.names-differ", "issued.revocation-proposed"]
+
+
+async def test_the_hash_that_was_approved_is_the_one_that_is_compared() -> None:
+    text = policy_text().replace('signature_hashes = ["sha256"]', 'signature_hashes = ["sha384"]')
+    case = await accept_under(text)
+    assert (await issued(case))[1] == ["issued.hash-differs", "issued.revocation-proposed"]
 
 
 @pytest.mark.parametrize("length", [1, 6, 10])

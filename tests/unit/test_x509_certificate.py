@@ -29,9 +29,12 @@ from tests.vectors.x509.builders import (
 CHAIN = (LEAF, LOWER, UPPER, ROOT)
 
 
-def codes(plans: Sequence[Plan], anchors: Sequence[Plan] = (ROOT,), at: datetime = NOON) -> list[str]:
+def codes(
+    plans: Sequence[Plan], anchors: Sequence[Plan] = (ROOT,), at: datetime = NOON, compared: Sequence[str] = ()
+) -> list[str]:
     issued = {plan: plan.issue() for plan in {*plans, *anchors}}
-    return [found.code for found in verify_chain([issued[p] for p in plans], [issued[p] for p in anchors], at)]
+    chain, trusted = [issued[plan] for plan in plans], [issued[plan] for plan in anchors]
+    return [found.code for found in verify_chain(chain, trusted, at, compared=compared)]
 
 
 def test_a_certificate_says_what_it_holds() -> None:
@@ -117,6 +120,14 @@ def test_a_chain_may_go_on_beyond_an_anchor_to_an_older_root_and_must_hold_there
     )
     assert codes((LEAF, LOWER, UPPER, cross_signed, older)) == []
     assert codes((LEAF, LOWER, UPPER, cross_signed, older), anchors=(OTHER_ROOT,)) == ["chain.untrusted"]
+    assert codes((LEAF, LOWER, UPPER, cross_signed, replace(older, not_after=NOON - timedelta(hours=1)))) == []
+
+
+def test_the_limits_of_an_anchor_count_where_a_twin_of_another_issuer_stands_in_its_place() -> None:
+    twin = replace(ROOT, signer="older root", issuer=named("older root"))
+    assert codes((LEAF, LOWER, UPPER, twin), anchors=(replace(ROOT, path_length=0),)) == ["chain.path-length"]
+    ended = replace(ROOT, not_after=NOON - timedelta(hours=1))
+    assert codes((LEAF, LOWER, UPPER, twin), anchors=(ended,)) == ["chain.expired"]
 
 
 def test_an_anchor_is_known_by_its_fingerprint_and_not_by_its_name() -> None:
@@ -180,6 +191,14 @@ def test_a_critical_extension_that_nobody_evaluates_is_found() -> None:
     for extension in (constraints, unknown):
         constrained = replace(LOWER, critical=(extension,))
         assert codes((LEAF, constrained, UPPER, ROOT)) == ["chain.critical-extension"]
+
+
+def test_a_critical_extension_that_was_compared_is_none_of_the_chains_business_on_the_leaf_only() -> None:
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+    leaf, constrained = replace(LEAF, critical=(unknown,)), replace(LOWER, critical=(unknown,))
+    assert codes((leaf, LOWER, UPPER, ROOT)) == ["chain.critical-extension"]
+    assert codes((leaf, LOWER, UPPER, ROOT), compared=["1.2.3.4"]) == []
+    assert codes((leaf, constrained, UPPER, ROOT), compared=["1.2.3.4"]) == ["chain.critical-extension"]
 
 
 def test_an_unreadable_certificate_in_a_chain_is_a_finding() -> None:

@@ -18,6 +18,7 @@ APPROVED = ApprovedFields(
     spki_sha256=ISSUED.spki_sha256,
     subject=SUBJECT,
     names=NAMES,
+    not_before_earliest=LEAF.not_before,
     not_after_latest=LEAF.not_after,
     eku_required=frozenset({"serverAuth"}),
     eku_allowed=frozenset({"clientAuth"}),
@@ -64,6 +65,19 @@ def test_a_public_ca_may_add_www_to_an_approved_name_and_a_private_one_may_not()
 @pytest.mark.parametrize("name", ["example.com", "www.www.example.com", "www.example.org", "www.shop.example.org"])
 def test_no_other_name_may_be_added(name: str) -> None:
     assert codes(replace(LEAF, names=with_dns(*NAMES.dns, name))) == ["issued.names-differ"]
+
+
+def test_a_public_ca_may_add_the_domain_of_an_approved_wildcard_and_a_private_one_may_not() -> None:
+    approved = replace(APPROVED, names=with_dns("*.example.com"))
+    plan = replace(LEAF, names=with_dns("*.example.com", "example.com"))
+    assert codes(plan, approved) == []
+    assert codes(plan, replace(approved, kind=CertificateKind.PRIVATE)) == ["issued.names-differ"]
+    assert codes(replace(plan, names=with_dns("*.example.com", "com")), approved) == ["issued.names-differ"]
+
+
+def test_a_certificate_may_begin_at_the_first_second_that_was_approved_and_not_before() -> None:
+    earlier = replace(APPROVED, not_before_earliest=LEAF.not_before + timedelta(seconds=1))
+    assert codes(approved=earlier) == ["issued.backdated"]
 
 
 def test_a_wildcard_gets_no_www() -> None:
