@@ -223,11 +223,15 @@ def _check_groups(draft: Draft) -> Iterator[Finding]:
         where = draft.places.of("approval_groups", group)
         people = _people(draft, Permission.DECIDE, group)
         askers = _people(draft, Permission.SUBMIT, group) & people
+        editors = _people(draft, Permission.EDIT, group) & people
         if len(people) < rules.quorum:
             text = f"{where}: {len(people)} people may decide, but the quorum is {rules.quorum}"
             yield finding("policy.quorum-out-of-reach", text, value=group)
         elif askers and len(people) - 1 < rules.quorum and not rules.requester_counts:
             text = f"{where}: when {_first(askers)} asks, fewer people than the quorum of {rules.quorum} are left"
+            yield finding("policy.quorum-tight", text, value=group, severity=Severity.WARNING)
+        elif editors and len(people) - 1 < rules.quorum and not rules.editor_may_approve:
+            text = f"{where}: when {_first(editors)} edits, fewer people than the quorum of {rules.quorum} are left"
             yield finding("policy.quorum-tight", text, value=group, severity=Severity.WARNING)
         if rules.requester_counts:
             text = f"{where}: requesters may approve what they asked for themselves"

@@ -13,6 +13,7 @@ from services.desk.case_view import (
     approval_rows,
     basic_rows,
     bytes_rows,
+    change_rows,
     extension_rows,
     profile_rows,
     subject_rows,
@@ -130,7 +131,7 @@ class Panes(Vertical):
         """Show this case."""
         request: Rows = [("Request", safe(shown.revision.request_id))]
         parts = {
-            BASIC: [*request, *basic_rows(shown), *bytes_rows(shown)],
+            BASIC: [*request, *basic_rows(shown), *change_rows(shown), *bytes_rows(shown)],
             PROFILE: profile_rows(shown),
             EXTENSIONS: extension_rows(shown),
             DN: subject_rows(shown),
