@@ -43,7 +43,7 @@ fuzz: python ## look for input that breaks intake, with atheris in an environmen
 	@$(PYTHON) -m deploy.local.install fuzzer
 	@.venv-fuzz/bin/python -m fuzz run --seconds $(FUZZ_SECONDS)
 
-bench: servers ## what screening costs against its lint, and what hostile requests do to intake (BENCH_ARGS=--json)
+bench: servers ## what screening costs, what hostile requests do to intake, and what many requests do to lists (BENCH_ARGS=--json)
 	@$(RUN) -m bench $(BENCH_ARGS)
 
 docs: packages ## write the pages that are made from the code: docs/findings.md

@@ -5,12 +5,13 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from bench import duty, screening
+from bench import duty, many, screening
 from bench.figures import Figure, as_json, as_table
 
 BENCHES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
     "screening": screening.measure,
     "hostile": duty.measure,
+    "many": many.measure,
 }
 
 
