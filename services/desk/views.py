@@ -1,10 +1,11 @@
 """What people are shown of requests, orders and signing certificates; `case_view` shows the cases."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from services.desk.explaining import Explanation
 from services.desk.render import Rows, Screen, finding_line, listed, moment, safe
 from shared.contracts.replies import (
+    GroupSummary,
     HistoryEntry,
     OrderResult,
     OrderSummary,
@@ -13,6 +14,7 @@ from shared.contracts.replies import (
     SigningCertificateStanding,
     StatusResult,
 )
+from shared.vocabulary.states import State
 
 REQUEST_COLUMNS = ("request", "state", "group", "name", "subject", "requesters", "changed")
 ORDER_COLUMNS = ("request", "state", "order", "group", "accepted", "why")
@@ -139,3 +141,27 @@ def show_explanation(screen: Screen, explanation: Explanation) -> None:
         screen.say("It would be refused.")
         return
     screen.say(f"It would be accepted, and wait for {explanation.quorum} approvals by {explanation.approval_group}.")
+
+
+def state_name(state: State) -> str:
+    """What a state is called in summaries, where its own word does not say it."""
+    return "issued (signed)" if state is State.ISSUED else str(state)
+
+
+def group_name(group: GroupSummary) -> str:
+    """What a group is called in summaries."""
+    return group.approval_group if group.complete else f"{group.approval_group} (so far)"
+
+
+def summary_line(group: GroupSummary) -> str:
+    """How many requests of a group stand in each state in which there are any."""
+    counts = [f"{count} {state_name(state)}" for state in State if (count := group.counts.get(state, 0))]
+    return safe(f"{group_name(group)}: {', '.join(counts) or 'no requests'}")
+
+
+def summary_rows(groups: Iterable[GroupSummary]) -> Rows:
+    """How many requests of each group stand in each state."""
+    return [
+        (group_name(group), listed(f"{group.counts.get(state, 0):>7}  {state_name(state)}" for state in State))
+        for group in groups
+    ]

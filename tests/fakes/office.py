@@ -4,6 +4,7 @@ import itertools
 from collections import defaultdict
 from pathlib import Path
 
+from services.intake.tallying import Tallying
 from shared.client.client import RaClient
 from shared.client.errors import NotConnectedError
 from shared.client.ports import ConnectionLostError, Receiver, Signer
@@ -47,6 +48,7 @@ class MemoryOffice:
         self.intake, self.approval = Intake(policy_text), Approval(policy_text)
         self.issuer, self.revoker = Issuer(policy_text), Revoker(policy_text)
         self.duties: tuple[InProcess, ...] = (self.intake, self.approval, self.issuer, self.revoker)
+        self._tallying = Tallying(self.intake.requests, self.intake.tallies)
         self.commands: list[Model] = []
         """What was sent, read."""
         self.away: Exception | None = None
@@ -123,6 +125,9 @@ class MemoryOffice:
         await self._pass_on()
         await self.revoker.work_off()
         await self._pass_on()
+        for group in self.intake.in_force.policy.file.approval_groups:
+            while (await self._tallying.advance(group)).batch:
+                pass
 
     async def _pass_on(self) -> None:
         while fresh := [(duty, message) for duty in self.duties for message in self._fresh(duty)]:

@@ -170,6 +170,16 @@ async def test_the_list_is_narrowed_to_a_text_and_widened_again(office: MemoryOf
         await desk.shows("front door", "2 waiting")
 
 
+async def test_how_many_requests_stand_where_is_told_for_each_group(office: MemoryOffice) -> None:
+    done = await office.submit()
+    await office.decide(done, "alice", "ben")
+    await office.submit()
+    async with _at(office) as desk:
+        await desk.shows("web: 1 pending, 1 issued (signed)")
+        await desk.press("s")
+        await desk.shows("Requests by group and state", "web 1 pending", "0 refused", "1 issued (signed)")
+
+
 async def test_a_request_is_opened_by_its_id_also_when_it_does_not_wait_any_more(office: MemoryOffice) -> None:
     request_id = await office.submit()
     await office.decide(request_id, "ben", deny=True)
@@ -260,6 +270,40 @@ async def test_the_decision_is_on_what_was_fetched_last_and_a_change_is_told(off
         await desk.shows("is approved: 1 of 1 approvals")
     (said,) = _decisions(office)
     assert said.revision == await _digest(office, request_id)
+
+
+async def test_one_signature_decides_on_all_that_are_marked_and_each_is_answered_on_its_own(
+    office: MemoryOffice,
+) -> None:
+    ids = [await office.submit(world.content(name=f"request {number}")) for number in range(3)]
+    digests = [await _digest(office, request_id) for request_id in ids]
+    async with _at(office) as desk:
+        await desk.shows("3 waiting")
+        await desk.press("space", "down", "down", "space")
+        await desk.shows("2 marked", "* open 0 of 2 web request 0", "* open 0 of 2 web request 2")
+        await desk.press("a")
+        await desk.shows("Approve? these 2 requests", "Sign that I approve these 2 requests")
+        whole = await desk.whole_sheet()
+        assert [digest in whole for digest in digests] == [True, False, True]
+        await office.decide(ids[2], "carol", deny=True)
+        await desk.press("ctrl+s")
+        await desk.shows(f"Request {ids[0]} is pending: 1 of 2 approvals.", f"Request {ids[2]}:", "(decision.")
+        await desk.hides("marked")
+    statements = {sent.decision.jws for sent in office.commands if isinstance(sent, commands.ApproveRequest)}
+    assert len(statements) == 1
+
+
+async def test_a_mark_is_taken_away_by_the_same_key_and_all_by_escape(office: MemoryOffice) -> None:
+    for _ in range(2):
+        await office.submit()
+    async with _at(office) as desk:
+        await desk.shows("2 waiting")
+        await desk.press("space", "down", "space")
+        await desk.shows("2 marked")
+        await desk.press("space")
+        await desk.shows("1 marked")
+        await desk.press("escape")
+        await desk.hides("marked")
 
 
 async def test_a_refusal_is_told_with_its_findings_beside_what_was_to_be_signed(office: MemoryOffice) -> None:

@@ -2,81 +2,51 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import DataTable, Footer, Input, Static, TabbedContent
 
-from services.desk.case_view import case_rows, case_title
 from services.desk.deciding import told
 from services.desk.exits import ending
-from services.desk.files import named_by_message, write_output
 from services.desk.render import failure_lines, safe
-from services.desk.tui.dialogs import ConfirmDialog, HelpDialog, OpenDialog, SignDialog
+from services.desk.tui.certificates import AtHand, CertificateScreen
+from services.desk.tui.dialogs import HelpDialog, OpenDialog, SignDialog, Signing
 from services.desk.tui.fields import Field
+from services.desk.tui.help import KEYS
 from services.desk.tui.key import HeldKey
-from services.desk.tui.listing import PendingTable, line_of
-from services.desk.tui.panes import TABS, DownloadPane, Panes, RevocationPane
+from services.desk.tui.listing import PendingTable
+from services.desk.tui.panes import TABS, Panes
 from services.desk.tui.port import Office
 from services.desk.tui.sheet import Told
-from shared.client.case import ShownCase
-from shared.contracts.replies import CaseResult, DecisionResult, PendingCase, RevokeResult
+from services.desk.tui.waiting import Waiting
+from services.desk.views import summary_line, summary_rows
+from shared.client.errors import ClientError
+from shared.contracts.replies import DecisionResult, GroupSummary
 from shared.errors import RefusedError
-from shared.evidence.steps import DecisionKind
-from shared.vocabulary.states import State
+from shared.evidence.steps import MOST_AT_ONCE, DecisionKind
 
-PAGE = 50
-MOST_ON_A_PAGE = 200
 REFRESH_SECONDS = 30.0
 RETRY_SECONDS = 5.0
-REVOCATION_SECONDS = 120.0
-NO_LINK = frozenset({"not-connected", "credentials", "no-answer"})
-"""Failures after which nobody can say that the duties are there."""
-
-KEYS = (
-    ("Up, Down, j, k", "move in the list, and scroll what has the keyboard"),
-    ("Left, Right", "scroll the list sideways; go from tab to tab when the tabs have the keyboard"),
-    ("Enter", "open the request under the cursor; press the button that has the keyboard"),
-    ("Tab, Shift+Tab", "give the keyboard to the next part of the screen, or the one before"),
-    ("1 to 7", "Basic Info, Profile, Extensions, DN, Approvals, Download, Revocation"),
-    ("a, d", "approve, deny: shows what would be signed, and asks"),
-    ("Ctrl+S", "in that question: sign"),
-    ("Escape", "leave a question, take away the filter or the last message"),
-    ("r", "ask for the list and the open request again"),
-    ("/", "filter the list by any text in it"),
-    ("o", "open a request by its id, also one that does not wait any more"),
-    ("l", "lock: put the key away; its passphrase is asked for when it is needed again"),
-    ("?", "this page"),
-    ("q", "quit"),
-)
-
-ResultT = TypeVar("ResultT")
+GROUPS_ABOVE = 2
+"""So many groups are summed up above the list; there is a page for all of them."""
 
 
-@dataclass(frozen=True)
-class AtHand:
-    """The request that the tabs show, as it was when it was opened."""
-
-    request_id: str
-    case: CaseResult
-    shown: ShownCase
-
-
-class DeskScreen(Screen[None]):
-    """Everything an approver does; whatever goes wrong is told, and the desk goes on."""
+class DeskScreen(CertificateScreen):
+    """Everything an approver does."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "decide('approve')", "Approve"),
         Binding("d", "decide('deny')", "Deny"),
+        Binding("space", "mark", "Mark", show=False),
         Binding("r", "refresh_all", "Refresh"),
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("o", "open", "Open"),
+        Binding("s", "summary", "Summary", show=False),
         Binding("l", "lock", "Lock key"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "app.quit", "Quit"),
@@ -85,23 +55,19 @@ class DeskScreen(Screen[None]):
     ]
 
     def __init__(self, office: Office, key: HeldKey, *, refresh_seconds: float = REFRESH_SECONDS) -> None:
-        super().__init__()
-        self._office = office
+        super().__init__(office)
         self._key = key
         self._refresh_seconds = refresh_seconds
-        self._cases: list[PendingCase] = []
-        self._more = False
-        self._matching = 0
-        self._filter = ""
-        self._connected: bool | None = None
-        self._at_hand: AtHand | None = None
+        self._waiting = Waiting(office)
+        self._groups: Sequence[GroupSummary] = ()
         self._last = ""
-        self._listing = asyncio.Lock()
+        """The request that was opened last, whether it could be shown or not."""
         self._stale = asyncio.Event()
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
         yield Static(id="top", markup=False)
+        yield Static(id="summary", markup=False)
         yield Field("Filter", Input(placeholder="Enter keeps it, Escape takes it away", id="filter", compact=True))
         yield PendingTable()
         yield Panes()
@@ -112,7 +78,7 @@ class DeskScreen(Screen[None]):
         """Begin to look."""
         self._show_filter(shown=False)
         self.query_one(PendingTable).focus()
-        self._tell_top()
+        self.tell_top()
         self._keep_fresh()
 
     # --- the list -------------------------------------------------------------------------------------------------
@@ -122,60 +88,56 @@ class DeskScreen(Screen[None]):
         """Look again every now and then, at once when there is news, and soon while nobody answers."""
         while True:
             self._stale.clear()
-            done = await self._attempted(self._list_again)
+            done = await self.attempt(self._look_again)
             pause = self._refresh_seconds if done else min(RETRY_SECONDS, self._refresh_seconds)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stale.wait(), pause)
 
-    async def _list_again(self) -> bool:
-        """The list from its beginning, as long as it was; True."""
-        async with self._listing:
-            wanted = max(PAGE, len(self._cases))
-            found: list[PendingCase] = []
-            more = True
-            while more and len(found) < wanted:
-                after = found[-1].request.request_id if found else None
-                page = await self._office.list_pending(after=after, limit=min(wanted - len(found), MOST_ON_A_PAGE))
-                found += page.cases
-                more = page.more
-            self._cases, self._more = found, more
+    async def _look_again(self) -> bool:
+        await self._waiting.fetch_again()
         self._fill()
+        self._groups = (await self.office.summary()).groups
+        self._sum_up()
         return True
 
     @work(group="more", exclusive=True)
-    async def _list_on(self) -> None:
-        await self._attempted(self._next_page)
-
-    async def _next_page(self) -> None:
-        async with self._listing:
-            if not (self._more and self._cases):
-                return
-            page = await self._office.list_pending(after=self._cases[-1].request.request_id, limit=PAGE)
-            self._cases += page.cases
-            self._more = page.more
+    async def _look_on(self) -> None:
+        await self.attempt(self._waiting.fetch_on)
         self._fill()
 
     @on(DataTable.RowHighlighted)
     def _reach_end(self) -> None:
-        if self._more and self.query_one(PendingTable).is_at_end:
-            self._list_on()
+        if self._waiting.more and self.query_one(PendingTable).is_at_end:
+            self._look_on()
 
     def _fill(self) -> None:
-        wanted = self._filter.casefold()
-        found = [case for case in self._cases if wanted in " ".join(line_of(case)).casefold()]
-        self.query_one(PendingTable).fill(found)
-        self._matching = len(found)
-        self._tell_top()
-        if self._more and len(found) < PAGE and self._filter:
-            self._list_on()
+        self.query_one(PendingTable).fill(self._waiting.matching)
+        self.tell_top()
+        if self._waiting.is_short:
+            self._look_on()
 
-    def _tell_top(self) -> None:
-        count = f"{len(self._cases)}{' and more' if self._more else ''} waiting"
-        if self._filter:
-            count = f"{self._matching} of {count} match {self._filter!r}"
-        key = "open" if self._key.is_open else "locked"
-        link = {None: "connecting", True: "connected", False: "NOT CONNECTED, trying again"}[self._connected]
-        self.query_one("#top", Static).update(safe(f"{self._office.identity} | {count} | key {key} | {link}"))
+    def tell_top(self) -> None:
+        """Say who is here, what waits, and how key and connection are."""
+        marked = len(self.query_one(PendingTable).marked)
+        link = {None: "connecting", True: "connected", False: "NOT CONNECTED, trying again"}[self.connected]
+        parts = [
+            self.office.identity,
+            str(self._waiting),
+            *([f"{marked} marked"] if marked else []),
+            f"key {'open' if self._key.is_open else 'locked'}",
+            link,
+        ]
+        self.query_one("#top", Static).update(safe(" | ".join(parts)))
+
+    def _sum_up(self) -> None:
+        lines = [summary_line(group) for group in self._groups[:GROUPS_ABOVE]]
+        if len(self._groups) > GROUPS_ABOVE:
+            lines[-1] += f"; s shows all {len(self._groups)} groups"
+        self.query_one("#summary", Static).update("\n".join(lines))
+
+    def action_summary(self) -> None:
+        """Show how many requests of each group stand where."""
+        self.app.push_screen(HelpDialog("Requests by group and state", summary_rows(self._groups)))
 
     # --- the request at hand --------------------------------------------------------------------------------------
 
@@ -187,26 +149,25 @@ class DeskScreen(Screen[None]):
 
     @work(group="open", exclusive=True)
     async def _open(self, request: str) -> None:
-        """Open this request, for good or to say why not."""
-        self._last = request
-        self._at_hand = None
+        """Open this request, or say why not."""
+        self._last, self.at_hand = request, None
         panes = self.query_one(Panes)
         panes.show_instead([("Request", request), ("Please wait", "It is being fetched.")])
         panes.show_status(None)
-        at_hand = await self._attempted(lambda: self._fetch(request))
+        at_hand = await self.attempt(lambda: self._fetch(request))
         if at_hand is None:
             panes.show_instead([("Request", request), ("Not shown", "See below.")])
             return
         self._show(at_hand)
         if panes.is_on_certificate:
-            await self._attempted(self._show_status)
+            await self.attempt(self._show_status)
 
     async def _fetch(self, request: str) -> AtHand:
-        case = await self._office.show_case(request)
-        return AtHand(request, case, self._office.read(case))
+        case = await self.office.show_case(request)
+        return AtHand(request, case, self.office.read(case))
 
     def _show(self, at_hand: AtHand) -> None:
-        self._at_hand = at_hand
+        self.at_hand = at_hand
         self.query_one(Panes).show(at_hand.case, at_hand.shown)
 
     @on(TabbedContent.TabActivated)
@@ -216,12 +177,12 @@ class DeskScreen(Screen[None]):
 
     @work(group="status", exclusive=True)
     async def _look_at_status(self) -> None:
-        await self._attempted(self._show_status)
+        await self.attempt(self._show_status)
 
     async def _show_status(self) -> None:
-        if self._at_hand is not None:
-            request = self._at_hand.request_id
-            status = await self._office.status(request)
+        if self.at_hand is not None:
+            request = self.at_hand.request_id
+            status = await self.office.status(request)
             if request == self._last:
                 self.query_one(Panes).show_status(status)
 
@@ -236,106 +197,80 @@ class DeskScreen(Screen[None]):
 
     # --- deciding -------------------------------------------------------------------------------------------------
 
+    def action_mark(self) -> None:
+        """Mark the request under the cursor to be decided on with others, or take its mark away."""
+        table = self.query_one(PendingTable)
+        if table.has_focus and not table.toggle(most=MOST_AT_ONCE):
+            self.say(f"One signature decides on {MOST_AT_ONCE} requests at most.")
+        self.tell_top()
+
     def action_decide(self, kind: str) -> None:
         """Show what would be signed, and ask."""
-        listed = self.query_one(PendingTable)
-        request = listed.at_cursor if listed.has_focus else self._last
-        if request:
-            self._ask_decision(request, DecisionKind(kind))
+        table = self.query_one(PendingTable)
+        request = table.at_cursor if table.has_focus else self._last
+        if table.marked:
+            self._ask_decision(table.marked, DecisionKind(kind))
+        elif request:
+            self._ask_decision([request], DecisionKind(kind))
         else:
-            self._say("Open a request first: Enter opens the one under the cursor.")
+            self.say("Open a request first: Enter opens the one under the cursor.")
 
     @work(group="decide", exclusive=True)
-    async def _ask_decision(self, request: str, kind: DecisionKind) -> None:
+    async def _ask_decision(self, requests: Sequence[str], kind: DecisionKind) -> None:
         """The decision is on the bytes that were fetched just now, and on no others."""
-        at_hand = await self._attempted(lambda: self._fetch(request))
-        if at_hand is None or not self._has_key():
+        fetched = await self.attempt(lambda: asyncio.gather(*map(self._fetch, requests)))
+        if fetched is None or not self._has_key():
             return
-        seen = self._at_hand
-        self._last = request
-        self._show(at_hand)
-        if seen is not None and seen.request_id == request and seen.shown.digest != at_hand.shown.digest:
-            self._say("The request has changed since you opened it.")
-        call = self._office.approve if kind is DecisionKind.APPROVE else self._office.deny
-        rows = case_rows(at_hand.case, at_hand.shown)
-        dialog = SignDialog(kind, case_title(at_hand.shown), rows, self._key, lambda note: call(at_hand.case, note))
-        result: DecisionResult | None = await self.app.push_screen_wait(dialog)
-        if result is None:
-            self._say(f"Request {request} is left as it is.")
+        if len(fetched) == 1:
+            self._show_anew(fetched[0])
+        signing = Signing(kind, [(each.case, each.shown) for each in fetched])
+        lines = await self.app.push_screen_wait(SignDialog(signing, self._key, lambda note: self._sign(signing, note)))
+        if lines is None:
+            self.say(*(f"Request {request} is left as it is." for request in requests))
         else:
-            self._say(told(result, kind))
-            self._open(request)
+            self.query_one(PendingTable).unmark()
+            self.say(*lines)
             self._stale.set()
-        self._tell_top()
+            if self._last:
+                self._open(self._last)
+        self.tell_top()
+
+    def _show_anew(self, at_hand: AtHand) -> None:
+        seen, self._last = self.at_hand, at_hand.request_id
+        self._show(at_hand)
+        if seen is not None and seen.request_id == self._last and seen.shown.digest != at_hand.shown.digest:
+            self.say("The request has changed since you opened it.")
+
+    async def _sign(self, signing: Signing, note: str) -> list[str]:
+        """Sign and send; what became of each. Raises what the client raises."""
+        cases = [case for case, _ in signing.cases]
+        if len(cases) > 1:
+            answers = await self.office.decide(cases, signing.kind, note)
+            return [line for request, answer in answers.items() for line in self._answer(request, answer, signing.kind)]
+        call = self.office.approve if signing.kind is DecisionKind.APPROVE else self.office.deny
+        return [told(await call(cases[0], note), signing.kind)]
+
+    @staticmethod
+    def _answer(request: str, answer: DecisionResult | ClientError, kind: DecisionKind) -> list[str]:
+        if not isinstance(answer, ClientError):
+            return [told(answer, kind)]
+        first, *findings = failure_lines(ending(answer).failure)
+        return [f"Request {request}: {first}", *findings]
 
     def _has_key(self) -> bool:
         """Whether there is a key to sign with, be it after its passphrase was asked for."""
         try:
             self._key.open()
         except RefusedError as error:
-            self._say(*failure_lines(ending(error).failure))
+            self.say(*failure_lines(ending(error).failure))
             return False
         return True
 
     def action_lock(self) -> None:
         """Forget the key."""
         self._key.close()
-        self._tell_top()
-        self._say("The key is put away until it is needed again.")
-
-    # --- the certificate ------------------------------------------------------------------------------------------
-
-    @on(DownloadPane.Wanted)
-    @work(group="certificate", exclusive=True)
-    async def _download(self, wanted: DownloadPane.Wanted) -> None:
-        at_hand = self._at_hand
-        if at_hand is None:
-            self._say("Open a request first.")
-            return
-
-        async def fetch_and_write() -> str:
-            result = await self._office.download(at_hand.request_id, wanted.form, chain=wanted.chain)
-            target = wanted.file or named_by_message(result.file_name)
-            write_output(target, result.content)
-            return f"{target} is written, {len(result.content)} bytes of {result.media_type}."
-
-        if (said := await self._attempted(fetch_and_write)) is not None:
-            self._say(said)
-
-    @on(RevocationPane.NoReason)
-    def _ask_reason(self) -> None:
-        self._say("Choose the reason first.")
-
-    @on(RevocationPane.Wanted)
-    @work(group="certificate", exclusive=True)
-    async def _revoke(self, wanted: RevocationPane.Wanted) -> None:
-        at_hand = self._at_hand
-        if at_hand is None:
-            self._say("Open a request first.")
-            return
-        rows = [
-            ("Request", safe(at_hand.request_id)),
-            ("Name", safe(at_hand.shown.revision.name)),
-            ("Subject", safe(at_hand.shown.revision.subject)),
-            ("Reason", str(wanted.reason)),
-            ("Notes", safe(wanted.notes) or "none"),
-        ]
-        if not await self.app.push_screen_wait(ConfirmDialog("Revoke this certificate, for good?", rows, "Revoke it")):
-            self._say(f"Request {at_hand.request_id} is left as it is.")
-            return
-        accepted: RevokeResult | None = await self._attempted(
-            lambda: self._office.revoke(at_hand.request_id, wanted.reason, wanted.notes)
-        )
-        if accepted is None:
-            return
-        self._say(f"The revocation of {accepted.certificate} is accepted: {accepted.reason}.")
-        done = await self._attempted(
-            lambda: self._office.wait_for_state(at_hand.request_id, {State.REVOKED}, REVOCATION_SECONDS)
-        )
-        if done is not None:
-            self._say(f"Request {at_hand.request_id} is {done.request.state}.")
-            if self._last == at_hand.request_id:
-                self.query_one(Panes).show_status(done)
+        self.tell_top()
+        self.say("The key is put away until it is needed again.")
 
     # --- the rest -------------------------------------------------------------------------------------------------
 
@@ -362,7 +297,7 @@ class DeskScreen(Screen[None]):
 
     @on(Input.Changed, "#filter")
     def _narrow(self, event: Input.Changed) -> None:
-        self._filter = event.value.strip()
+        self._waiting.wanted = event.value.strip()
         self._fill()
 
     @on(Input.Submitted, "#filter")
@@ -371,39 +306,18 @@ class DeskScreen(Screen[None]):
         self.query_one(PendingTable).focus()
 
     def action_calm(self) -> None:
-        """Take away the filter, or what was said last, and go back to the list."""
-        filtering = self.query_one("#filter", Input)
+        """Take away the filter, else what was said last, else the marks; and go back to the list."""
+        filtering, table, said = self.query_one("#filter", Input), self.query_one(PendingTable), self.query_one(Told)
         if filtering.has_focus:
             filtering.value = ""
             self._show_filter(shown=False)
+        elif not said.is_clear:
+            said.clear()
         else:
-            self.query_one(Told).clear()
-        self.query_one(PendingTable).focus()
+            table.unmark()
+            self.tell_top()
+        table.focus()
 
     def action_help(self) -> None:
         """Tell the keys."""
-        self.app.push_screen(HelpDialog(KEYS))
-
-    def _say(self, *lines: str) -> None:
-        self.query_one(Told).say(lines)
-
-    async def _attempted(self, act: Callable[[], Awaitable[ResultT]]) -> ResultT | None:
-        """What this gives; None when it failed, which is told then."""
-        try:
-            result = await act()
-        except Exception as error:  # noqa: BLE001 - nobody is shown a traceback, and the desk goes on
-            self._fail(error)
-            return None
-        self._link(up=True)
-        return result
-
-    def _fail(self, error: Exception) -> None:
-        failure = ending(error).failure
-        self._link(up=failure.code not in NO_LINK)
-        self._say(*failure_lines(failure))
-
-    def _link(self, *, up: bool) -> None:
-        if up and self._connected is False:
-            self._say("Connected again.")
-        self._connected = up
-        self._tell_top()
+        self.app.push_screen(HelpDialog("Keys", KEYS))

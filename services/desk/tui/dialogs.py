@@ -1,6 +1,7 @@
 """What is asked and told before anything else can be done; Escape always leaves things as they are."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import typer
@@ -11,48 +12,75 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from services.desk.case_view import case_rows, case_title
 from services.desk.exits import ending
 from services.desk.frame import request_id
 from services.desk.render import Rows, failure_lines, safe
 from services.desk.tui.fields import Field, button
 from services.desk.tui.key import HeldKey
 from services.desk.tui.sheet import Sheet, Told
-from shared.contracts.replies import DecisionResult
+from shared.client.case import ShownCase
+from shared.contracts.replies import CaseResult
 from shared.evidence.steps import DecisionKind
 
 MOST_NOTE = 1_000
 LEAVE = Binding("escape", "leave", "Leave it as it is")
 
-Sign = Callable[[str], Awaitable[DecisionResult]]
-"""Signs the decision with this note, sends it, and gives back what it led to."""
+Sign = Callable[[str], Awaitable[list[str]]]
+"""Signs the decision with this note, sends it, and says what it led to."""
 
 
-class SignDialog(ModalScreen[DecisionResult]):
+@dataclass(frozen=True)
+class Signing:
+    """A decision that is about to be signed, on one case or on several."""
+
+    kind: DecisionKind
+    cases: Sequence[tuple[CaseResult, ShownCase]]
+
+    @property
+    def title(self) -> str:
+        """What the question is about."""
+        if len(self.cases) > 1:
+            return f"these {len(self.cases)} requests"
+        return case_title(self.cases[0][1])
+
+    @property
+    def rows(self) -> Rows:
+        """All of each case, one after the other."""
+        if len(self.cases) == 1:
+            return case_rows(*self.cases[0])
+        return [
+            row
+            for number, (case, shown) in enumerate(self.cases, start=1)
+            for row in ((f"{number} OF {len(self.cases)}", case_title(shown)), *case_rows(case, shown), ("", ""))
+        ]
+
+
+class SignDialog(ModalScreen[list[str]]):
     """Shows what a decision is signed for, and asks; it ends with what the decision led to, or with nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [LEAVE, Binding("ctrl+s", "sign", "Sign")]
 
-    def __init__(self, kind: DecisionKind, title: str, rows: Rows, key: HeldKey, sign: Sign) -> None:
+    def __init__(self, signing: Signing, key: HeldKey, sign: Sign) -> None:
         super().__init__()
-        self._kind = kind
-        self._title = title
-        self._rows = rows
+        self._signing = signing
         self._key = key
         self._sign = sign
 
     def compose(self) -> ComposeResult:
         """What is signed, why, the passphrase if it is needed, and the question."""
+        kind, what = self._signing.kind, "this" if len(self._signing.cases) == 1 else self._signing.title
         with Vertical(classes="whole"):
-            yield Static(safe(f"{self._kind.capitalize()}? {self._title}"), classes="title", markup=False)
-            yield Sheet(self._rows)
-            told = "why; it is signed with the decision"
-            yield Field("Note", Input(placeholder=told, max_length=MOST_NOTE, id="note", compact=True))
+            yield Static(safe(f"{kind.capitalize()}? {self._signing.title}"), classes="title", markup=False)
+            yield Sheet(self._signing.rows)
+            why = "why; it is signed with the decision"
+            yield Field("Note", Input(placeholder=why, max_length=MOST_NOTE, id="note", compact=True))
             if not self._key.is_open:
                 of = safe(f"of {self._key.file}")
                 yield Field("Passphrase", Input(placeholder=of, password=True, id="passphrase", compact=True))
             yield Told()
             with Horizontal(classes="buttons"):
-                yield button(f"Sign that I {self._kind} this", id="sign")
+                yield button(f"Sign that I {kind} {what}", id="sign")
                 yield button("Leave it as it is", id="leave")
 
     @on(Input.Submitted)
@@ -157,19 +185,21 @@ class OpenDialog(ModalScreen[str]):
 
 
 class HelpDialog(ModalScreen[None]):
-    """The keys."""
+    """Something to read."""
 
     BINDINGS: ClassVar[list[BindingType]] = [LEAVE, ("question_mark", "leave", ""), ("q", "leave", "")]
 
-    def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, title: str, rows: Rows) -> None:
         super().__init__()
-        self._keys = keys
+        self._title = title
+        self._rows = rows
 
     def compose(self) -> ComposeResult:
-        """All of them."""
+        """All of it."""
         with Vertical(classes="whole"):
-            yield Static("Keys", classes="title")
-            yield Sheet(self._keys)
+            yield Static(safe(self._title), classes="title", markup=False)
+            yield Sheet(self._rows)
+            yield Static("Escape goes back.", classes="title")
 
     def action_leave(self) -> None:
         """Back."""

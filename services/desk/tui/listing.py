@@ -11,6 +11,7 @@ from services.desk.render import safe
 from services.desk.views import PENDING_COLUMNS, pending_row
 from shared.contracts.replies import PendingCase
 
+MARK = "*"
 ORDER = ("mine", "approvals", "group", "name", "subject", "requesters", "submitted", "request")
 """What helps most to choose comes first, as the rest may have to be scrolled to."""
 
@@ -22,16 +23,18 @@ def line_of(case: PendingCase) -> tuple[str, ...]:
 
 
 class PendingTable(DataTable[Text]):
-    """Keeps its cursor on the same request when it is filled again."""
+    """Keeps its cursor and its marks on the same requests when it is filled again."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("j", "cursor_down", ""), ("k", "cursor_up", "")]
 
     def __init__(self) -> None:
         super().__init__(cursor_type="row", zebra_stripes=False)
+        self._cases: Sequence[PendingCase] = ()
+        self._marks: set[str] = set()
 
     def on_mount(self) -> None:
         """Lay the columns out."""
-        self.add_columns(*ORDER)
+        self.add_columns(" ", *ORDER)
 
     @property
     def at_cursor(self) -> str | None:
@@ -45,11 +48,35 @@ class PendingTable(DataTable[Text]):
         """Whether the cursor is on the last line."""
         return self.cursor_row >= self.row_count - 1
 
+    @property
+    def marked(self) -> list[str]:
+        """The ids of the marked requests that are in the list, from top to bottom."""
+        return [id_ for case in self._cases if (id_ := str(case.request.request_id)) in self._marks]
+
+    def toggle(self, *, most: int) -> bool:
+        """Mark the request under the cursor, or take its mark away; False when `most` are marked already."""
+        request = self.at_cursor
+        if request is None:
+            return True
+        if request not in self._marks and len(self.marked) >= most:
+            return False
+        self._marks ^= {request}
+        self.fill(self._cases)
+        return True
+
+    def unmark(self) -> None:
+        """Take all marks away."""
+        self._marks.clear()
+        self.fill(self._cases)
+
     def fill(self, cases: Sequence[PendingCase]) -> None:
         """Show these, in this order."""
         before, line = self.at_cursor, self.cursor_row
+        self._cases = cases
         self.clear()
         for case in cases:
-            self.add_row(*map(Text, line_of(case)), key=case.request.request_id)
+            id_ = case.request.request_id
+            mark = MARK if id_ in self._marks else ""
+            self.add_row(*map(Text, (mark, *line_of(case))), key=id_)
         ids = [str(case.request.request_id) for case in cases]
         self.move_cursor(row=ids.index(before) if before in ids else line, animate=False)

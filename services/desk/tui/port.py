@@ -1,9 +1,10 @@
 """What the full-screen desk needs of the client; `RaClient` has it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from shared.client.case import ShownCase
+from shared.client.errors import ClientError
 from shared.contracts.replies import (
     CaseResult,
     DecisionResult,
@@ -11,9 +12,11 @@ from shared.contracts.replies import (
     PendingResult,
     RevokeResult,
     StatusResult,
+    SummaryResult,
 )
+from shared.evidence.steps import DecisionKind
 from shared.vocabulary.formats import DownloadFormat
-from shared.vocabulary.names import IdentityName
+from shared.vocabulary.names import IdentityName, RequestId
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
 
@@ -46,6 +49,16 @@ class Office(Protocol):
 
     async def deny(self, case: CaseResult, note: str = "") -> DecisionResult:
         """Deny the request of which this case shows a revision."""
+        ...
+
+    async def decide(
+        self, cases: Sequence[CaseResult], kind: DecisionKind, note: str = ""
+    ) -> dict[RequestId, DecisionResult | ClientError]:
+        """Decide alike on exactly the revisions that these cases show, with one signature."""
+        ...
+
+    async def summary(self) -> SummaryResult:
+        """How many requests stand where."""
         ...
 
     async def status(self, request_id: str) -> StatusResult:

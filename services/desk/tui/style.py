@@ -2,7 +2,8 @@
 
 STYLE = """
 Sheet, Told, PendingTable { scrollbar-size: 1 1; }
-#top { height: 1; text-style: reverse; }
+#top { height: auto; text-style: reverse; }
+#summary { height: auto; }
 PendingTable { height: 1fr; min-height: 4; max-height: 40%; }
 PendingTable > .datatable--header { text-style: bold underline; background: ansi_default; color: ansi_default; }
 PendingTable > .datatable--cursor { text-style: bold; background: ansi_default; color: ansi_default; }
