@@ -68,7 +68,14 @@ class DeskScreen(CertificateScreen):
         """From top to bottom."""
         yield Static(id="top", markup=False)
         yield Static(id="summary", markup=False)
-        yield Field("Filter", Input(placeholder="Enter keeps it, Escape takes it away", id="filter", compact=True))
+        yield Field(
+            "Filter",
+            Input(
+                placeholder="in id, name, subject, requester; Escape ends it",
+                id="filter",
+                compact=True,
+            ),
+        )
         yield PendingTable()
         yield Panes()
         yield Told()
@@ -111,10 +118,8 @@ class DeskScreen(CertificateScreen):
             self._look_on()
 
     def _fill(self) -> None:
-        self.query_one(PendingTable).fill(self._waiting.matching)
+        self.query_one(PendingTable).fill(self._waiting.cases)
         self.tell_top()
-        if self._waiting.is_short:
-            self._look_on()
 
     def tell_top(self) -> None:
         """Say who is here, what waits, and how key and connection are."""
@@ -295,22 +300,23 @@ class DeskScreen(CertificateScreen):
         if isinstance(line, Widget):
             line.display = shown
 
-    @on(Input.Changed, "#filter")
-    def _narrow(self, event: Input.Changed) -> None:
-        self._waiting.wanted = event.value.strip()
-        self._fill()
-
     @on(Input.Submitted, "#filter")
-    def _keep_filter(self, event: Input.Submitted) -> None:
-        self._show_filter(shown=bool(event.value.strip()))
+    def _look_for(self, event: Input.Submitted) -> None:
+        self._narrow(event.value.strip())
         self.query_one(PendingTable).focus()
+
+    def _narrow(self, text: str) -> None:
+        self._show_filter(shown=bool(text))
+        if text != self._waiting.wanted:
+            self._waiting.wanted = text
+            self._stale.set()
 
     def action_calm(self) -> None:
         """Take away the filter, else what was said last, else the marks; and go back to the list."""
         filtering, table, said = self.query_one("#filter", Input), self.query_one(PendingTable), self.query_one(Told)
         if filtering.has_focus:
             filtering.value = ""
-            self._show_filter(shown=False)
+            self._narrow("")
         elif not said.is_clear:
             said.clear()
         else:

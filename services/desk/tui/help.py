@@ -11,7 +11,7 @@ KEYS = (
     ("Ctrl+S", "in that question: sign"),
     ("Escape", "leave a question; take away the filter, else the last message, else the marks"),
     ("r", "ask for the list and the open request again"),
-    ("/", "narrow the list to a text in it"),
+    ("/", "narrow the list to a text in id, name, subject or requester"),
     ("o", "open a request by its id, also one that does not wait any more"),
     ("s", "how many requests of each group stand where"),
     ("l", "lock: put the key away; its passphrase is asked for when it is needed again"),

@@ -135,7 +135,7 @@ class Panes(Vertical):
             PROFILE: profile_rows(shown),
             EXTENSIONS: extension_rows(shown),
             DN: subject_rows(shown),
-            APPROVALS: approval_rows(case, shown),
+            APPROVALS: [*approval_rows(case, shown), *change_rows(shown)],
         }
         for tab, rows in parts.items():
             self._sheet(tab).show(rows)

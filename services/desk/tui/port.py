@@ -5,10 +5,12 @@ from typing import Protocol
 
 from shared.client.case import ShownCase
 from shared.client.errors import ClientError
+from shared.contracts.content import EditedContent
 from shared.contracts.replies import (
     CaseResult,
     DecisionResult,
     DownloadResult,
+    EditResult,
     PendingResult,
     RevokeResult,
     StatusResult,
@@ -30,7 +32,7 @@ class Office(Protocol):
         ...
 
     async def list_pending(
-        self, *, approval_group: str | None = None, after: str | None = None, limit: int = 50
+        self, *, after: str | None = None, limit: int = 50, text: str | None = None
     ) -> PendingResult:
         """One page of the requests that wait for a decision, oldest first."""
         ...
@@ -41,6 +43,10 @@ class Office(Protocol):
 
     def read(self, case: CaseResult) -> ShownCase:
         """What a case holds, from its signed bytes."""
+        ...
+
+    async def edit(self, case: CaseResult, content: EditedContent) -> EditResult:
+        """Edit the revision that this case shows: it is to be what `content` says."""
         ...
 
     async def approve(self, case: CaseResult, note: str = "") -> DecisionResult:

@@ -4,11 +4,11 @@ STYLE = """
 Sheet, Told, PendingTable { scrollbar-size: 1 1; }
 #top { height: auto; text-style: reverse; }
 #summary { height: auto; }
-PendingTable { height: 1fr; min-height: 4; max-height: 40%; }
+PendingTable { height: auto; min-height: 4; max-height: 40%; }
 PendingTable > .datatable--header { text-style: bold underline; background: ansi_default; color: ansi_default; }
 PendingTable > .datatable--cursor { text-style: bold; background: ansi_default; color: ansi_default; }
 PendingTable:focus > .datatable--cursor { text-style: reverse; background: ansi_default; color: ansi_default; }
-Panes { height: 2fr; }
+Panes { height: 1fr; }
 TabbedContent { height: 1fr; }
 TabPane { padding: 0; height: 1fr; }
 Sheet { height: 1fr; border-left: blank; }

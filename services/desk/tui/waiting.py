@@ -2,7 +2,6 @@
 
 import asyncio
 
-from services.desk.tui.listing import line_of
 from services.desk.tui.port import Office
 from shared.contracts.replies import PendingCase
 
@@ -16,6 +15,7 @@ class Waiting:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._alone = asyncio.Lock()
+        self._next: str | None = None
         self.cases: list[PendingCase] = []
         self.more = False
         """Whether there are more than were fetched."""
@@ -26,34 +26,23 @@ class Waiting:
         """The list from its beginning, as far as it was fetched before, and a page at least."""
         async with self._alone:
             wanted = max(PAGE, len(self.cases))
-            found: list[PendingCase] = []
-            more = True
+            found, after, more = await self._page(None, wanted)
             while more and len(found) < wanted:
-                after = found[-1].request.request_id if found else None
-                page = await self._office.list_pending(after=after, limit=min(wanted - len(found), MOST_ON_A_PAGE))
-                found += page.cases
-                more = page.more
-            self.cases, self.more = found, more
+                page, after, more = await self._page(after, wanted - len(found))
+                found += page
+            self.cases, self._next, self.more = found, after, more
 
     async def fetch_on(self) -> None:
         """One page more, if there is one."""
         async with self._alone:
-            if self.more and self.cases:
-                page = await self._office.list_pending(after=self.cases[-1].request.request_id, limit=PAGE)
-                self.cases += page.cases
-                self.more = page.more
+            if self.more:
+                page, self._next, self.more = await self._page(self._next, PAGE)
+                self.cases += page
 
-    @property
-    def matching(self) -> list[PendingCase]:
-        """Those with the wanted text in their line, in whatever case."""
-        wanted = self.wanted.casefold()
-        return [case for case in self.cases if wanted in " ".join(line_of(case)).casefold()]
-
-    @property
-    def is_short(self) -> bool:
-        """Whether so few match that the next page may be wanted, too."""
-        return bool(self.wanted) and self.more and len(self.matching) < PAGE
+    async def _page(self, after: str | None, limit: int) -> tuple[list[PendingCase], str | None, bool]:
+        page = await self._office.list_pending(after=after, limit=min(limit, MOST_ON_A_PAGE), text=self.wanted or None)
+        return list(page.cases), page.next, page.more
 
     def __str__(self) -> str:
-        count = f"{len(self.cases)}{' and more' if self.more else ''} waiting"
-        return f"{len(self.matching)} of {count} match {self.wanted!r}" if self.wanted else count
+        with_text = f" with {self.wanted!r}" if self.wanted else ""
+        return f"{len(self.cases)}{' and more' if self.more else ''} waiting{with_text}"
