@@ -1,5 +1,6 @@
 """A screen that tells what happens: whatever goes wrong is told, and the desk goes on."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -40,10 +41,17 @@ class TellingScreen(Screen[None]):
         try:
             result = await act()
         except Exception as error:  # noqa: BLE001 - nobody is shown a traceback, and the desk goes on
+            self._stop_if_gone()
             self.fail(error)
             return None
+        self._stop_if_gone()
         self._link(up=True)
         return result
+
+    def _stop_if_gone(self) -> None:
+        """End the work under way when its answer comes after somebody quit: there is nothing left to show it on."""
+        if not (self.query("#top") and self.query(Told)):
+            raise asyncio.CancelledError
 
     def _link(self, *, up: bool) -> None:
         if up and self.connected is False:
