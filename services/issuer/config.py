@@ -5,11 +5,14 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.config import CaSettings, DutySettings, FilePath
+from shared.digicert.feed import OVERLAP
 
 
 class OrderingCaSettings(CaSettings):
     """How to reach the CA, and what to expect of it when ordering."""
 
+    poll_seconds: Annotated[float, Field(gt=0, le=OVERLAP.total_seconds())] = 30.0
+    """How often the status feed is read; not so seldom that a change falls into one reading only."""
     roots_file: FilePath
     """PEM certificates: a chain that comes back must end in one of them."""
     lookup_lag_seconds: Annotated[float, Field(ge=0)] = 30.0

@@ -6,7 +6,7 @@ from typing import Final
 
 from shared.digicert import feed
 from shared.digicert.answers import chain_in, parsed
-from shared.digicert.errors import CaRefusedError
+from shared.digicert.errors import CaGarbledError, CaRefusedError
 from shared.digicert.models import (
     AlternateOrder,
     AlternateOrders,
@@ -26,6 +26,8 @@ MAX_FEED_MINUTES: Final = 10_080
 MAX_PAGE: Final = 1000
 MAX_ALTERNATES: Final = 5000
 MAX_CHANGES: Final = 100_000
+MAX_READINGS: Final = 10
+FEED: Final = "order.changes"
 _NOT_FOUND: Final = 404
 
 
@@ -166,15 +168,36 @@ class DigiCertReader(CaConnection):
         return (await self._answer(call, lambda reply: parsed(Intermediates, reply))).intermediates
 
     async def _changes(self, query: feed.Query) -> tuple[StatusChange, ...]:
-        """All pages of one question: the first has everything, unless it says that there is more."""
+        """Everything that one question brings.
+
+        What is asked for changes while it is read: an order leaves it as time passes, or when it changes again, and
+        those behind it move up past the next page's beginning. So what has pages is read until a reading brings nothing
+        new, and all its pages speak of the same total.
+        """
+        known: dict[StatusChange, None] = {}
+        for _ in range(MAX_READINGS):
+            changes, totals = await self._reading(query)
+            read = dict.fromkeys(changes)
+            is_new = not read.keys() <= known.keys()
+            known = {change: None for change in known if change not in read} | read
+            if len(totals) == 1 or (len(set(totals)) == 1 and not is_new):
+                return tuple(known)
+        raise CaGarbledError(FEED, "a list that was another one each time it was read", maybe_done=False)
+
+    async def _reading(self, query: feed.Query) -> tuple[list[StatusChange], list[int]]:
+        """All pages of one question, and each page's total; the first has everything unless it speaks of more."""
         found: list[StatusChange] = []
+        totals: list[int] = []
         while True:
             params = {**query, "offset": len(found)} if found else query
-            call = Call("order.changes", "GET", "/order/certificate/status-changes", params)
+            call = Call(FEED, "GET", "/order/certificate/status-changes", params)
             page = await self._answer(call, lambda reply: parsed(StatusChanges, reply))
             found.extend(page.orders)
-            if not page.orders or len(found) >= min(page.page.total, MAX_CHANGES):
-                return tuple(found)
+            totals.append(page.page.total)
+            if not page.orders or len(found) >= page.page.total:
+                return found, totals
+            if len(found) >= MAX_CHANGES:
+                raise CaGarbledError(FEED, f"more than {MAX_CHANGES} orders at once", maybe_done=False)
 
     async def _alternates(self, alternative_order_id: str, *, offset: int) -> AlternateOrders:
         call = Call(

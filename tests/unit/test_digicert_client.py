@@ -361,6 +361,52 @@ async def test_every_page_of_the_feed_is_read_where_it_has_pages() -> None:
         assert [change.order_id for change in await client.status_changes(5)] == [0, 1, 2, 3, 4]
 
 
+def feed_of(*lists: list[int]) -> Answer:
+    """The status feed in pages of two, which is another list with each call, and at last stays the same."""
+    shown = iter(lists)
+    current = lists[-1]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal current
+        current = next(shown, current)
+        offset = int(request.url.params.get("offset", "0"))
+        entries = [{"order_id": number, "status": "issued"} for number in current[offset : offset + 2]]
+        page = {"total": len(current), "limit": 2, "offset": offset}
+        return httpx.Response(200, json={"orders": entries, "page": page})
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        ([1, 2, 3, 4, 5], [2, 3, 4, 5]),  # the oldest leaves the window
+        ([1, 2, 3, 4, 5], [2, 3, 4, 5, 6]),  # and a new one comes, so that there are as many as before
+        ([1, 2, 3, 4], [2, 3, 4, 1]),  # it changed again, and stands at the end now
+        ([1, 2, 3, 4, 5], [3, 4, 5, 6, 7], [3, 4, 5, 6, 7], [3, 4, 5, 6, 7], [4, 5, 6, 7, 8], [4, 5, 6, 7, 8]),
+    ],
+)
+async def test_no_order_of_the_feed_is_skipped_because_another_leaves_it_between_two_pages(
+    lists: tuple[list[int], ...],
+) -> None:
+    async with client_for(feed_of(*lists)) as client:
+        told = {change.order_id for change in await client.status_changes(5)}
+    assert told >= set(lists[-1])
+
+
+async def test_a_feed_that_never_comes_to_rest_is_no_answer() -> None:
+    async with client_for(feed_of(*([n, n + 1, n + 2] for n in range(1000)))) as client:
+        with pytest.raises(CaGarbledError):
+            await client.status_changes(5)
+
+
+async def test_a_feed_that_ends_nowhere_is_no_answer() -> None:
+    body = {"orders": [{"order_id": 1, "status": "issued"}] * 10_000, "page": {"total": 10**9}}
+    async with client_for(answering(200, json=body)) as client:
+        with pytest.raises(CaGarbledError):
+            await client.status_changes(5)
+
+
 def listing(orders: list[int], *, page: int) -> Answer:
     """The list of orders, in pages of at most so many."""
 

@@ -1,12 +1,15 @@
 """What the status feed is asked after an outage."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from shared.digicert.feed import latest, queries_since
+from services.issuer.config import OrderingCaSettings
+from shared.digicert.feed import OVERLAP, latest, queries_since
 from shared.digicert.models import StatusChange
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -65,3 +68,11 @@ def test_an_order_that_is_named_twice_has_the_status_that_was_told_last() -> Non
         for number, status in ((1, "pending"), (2, "issued"), (1, "issued"))
     ]
     assert [(change.order_id, change.status) for change in latest(told)] == [(1, "issued"), (2, "issued")]
+
+
+def test_the_feed_is_read_so_often_that_each_change_falls_into_two_readings() -> None:
+    settings = {"url": "https://ca.example", "api_key_file": Path("key"), "roots_file": Path("roots.pem")}
+    longest = OVERLAP.total_seconds()
+    assert OrderingCaSettings.model_validate({**settings, "poll_seconds": longest}).poll_seconds == longest
+    with pytest.raises(ValidationError, match="poll_seconds"):
+        OrderingCaSettings.model_validate({**settings, "poll_seconds": longest + 1})
