@@ -54,6 +54,8 @@ class Case(Aggregate):
     """What follows from the latest look at it and is not yet known to be published."""
     withdrawals: tuple[AskedWithdrawal, ...] = ()
     """Of an approved request: those about which the issuer was asked and that are not answered yet."""
+    asked_about: DigestField | None = None
+    """The latest verdict of which the issuer was asked whether it can still be withdrawn."""
     due: int | None = None
     """When it is looked at next, POSIX milliseconds; none while there is nothing to do."""
     timed_by: int = 0

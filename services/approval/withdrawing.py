@@ -132,7 +132,8 @@ class WithdrawRequestHandler:
             policy_serial=self.in_force.policy.serial,
             at=self.clock.now(),
         )
-        return case.model_copy(update={"withdrawals": (*case.withdrawals, asked)}), (told,)
+        update = {"withdrawals": (*case.withdrawals, asked), "asked_about": case.verdict}
+        return case.model_copy(update=update), (told,)
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ class WithdrawalSettledHandler:
         stored = case.outcome_of(message.id)
         if stored is not None:
             return stored
-        asked = case.withdrawals
-        if case.state is not State.APPROVED or case.verdict != message.data.verdict or not asked:
+        asked, verdict = case.withdrawals, message.data.verdict
+        if case.state is not State.APPROVED or not case.verdict == case.asked_about == verdict:
             return NOTHING
         match message.data:
             case events.WithdrawalGranted():

@@ -47,9 +47,8 @@ class WithdrawalAskedHandler:
         if known.state is OrderState.WITHDRAWN or message.data.verdict in known.voided:
             return NOTHING  # approval has been told, and answers: of what was given back, it decides itself
         if known.state not in OPEN_FOR_WITHDRAWAL:
-            refused = self._refused(message, known)
-            await self.orders.replace(known.followed_by(message.id, refused))
-            return Outcome(publish=(refused,))
+            # Nothing is written: that would get in the way of an order that is under way.
+            return Outcome(publish=(self._refused(message, known),))
         granted = self._granted(message, after=max(known.sequence, message.data.approved_as))
         await self.orders.replace(_withdrawn(known, message.data).followed_by(message.id, granted))
         return Outcome(publish=(granted,))

@@ -154,7 +154,11 @@ class InProcess:
         self.messages = MessageMetrics(self.registry)
         self.evidence = EvidenceMetrics(self.registry)
         self.key = signing_key(self.duty)
-        self.runtime = Runtime(
+        self.runtime = self.new_runtime()
+
+    def new_runtime(self) -> Runtime:
+        """What handles messages, over the stores and the publisher of now."""
+        return Runtime(
             self.duty,
             self.routes(),
             self.publisher,

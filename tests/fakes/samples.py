@@ -410,6 +410,7 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "returned_because": (WARNING,),
             "held_because": (WARNING, WARNING),
             "unpublished": (OUTGOING,),
+            "asked_about": DIGEST,
             "withdrawals": (AskedWithdrawal(command=MESSAGE, by=SHOP),),
             "due": 0,
             "timed_by": 3,
