@@ -1,11 +1,12 @@
 """What tests of the CA's side find ready: a sandbox as a process, and the folder of one that nobody used yet."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.account import Account, account_in
 from tests.sandbox.account import Sandbox
 from tests.sandbox.clock import SandboxClock
 from tests.sandbox.process import SandboxProcess, start_sandbox
@@ -39,3 +40,10 @@ def account_folder(tmp_path: Path, made_account: Path) -> Path:
     """A copy of it for one test."""
     shutil.copytree(made_account, tmp_path, dirs_exist_ok=True)
     return tmp_path
+
+
+@pytest.fixture
+async def account(account_folder: Path) -> AsyncIterator[Account]:
+    """A sandbox of one test, in its event loop."""
+    async with account_in(account_folder) as account:
+        yield account

@@ -1,100 +1,20 @@
 """The life of an order at the sandbox, knob by knob, over plain HTTP in one event loop."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from cryptography import x509
 
-from tests.sandbox.account import Sandbox
-from tests.sandbox.app import build_app
-from tests.sandbox.catalogue import ORGANIZATION_ID
-from tests.sandbox.clock import SandboxClock
-from tests.sandbox.csrs import new_csr
-from tests.sandbox.inprocess import InProcess
-from tests.sandbox.roles import ApiKey, Role
+from tests.fakes.account import Account, certificate, code_of
+from tests.sandbox.roles import Role
 from tests.world import NOW
 
-NAME = "www.example.com"
-CSR = new_csr(NAME).pem
 DAY = timedelta(days=1).total_seconds()
-KEYS = tuple(ApiKey(role.value, role, f"key-of-{role}") for role in Role)
-
-
-@dataclass
-class Account:
-    """The account of a sandbox, used with an administrator's key unless another role is named."""
-
-    sandbox: Sandbox
-    http: httpx.AsyncClient
-
-    def knobs(self, **settings: object) -> None:
-        self.sandbox.panel.knobs = self.sandbox.panel.knobs.changed(settings)
-
-    async def call(self, method: str, path: str, body: object = None, *, role: Role = Role.ADMIN) -> httpx.Response:
-        headers = {"X-DC-DEVKEY": f"key-of-{role}"}
-        return await self.http.request(method, path, json=body, headers=headers)
-
-    async def ask(self, path: str) -> dict[str, Any]:
-        answer = await self.call("GET", path)
-        assert answer.status_code == 200
-        return dict(answer.json())
-
-    async def place(self, role: Role = Role.ADMIN, /, **fields: object) -> httpx.Response:
-        body = {
-            "certificate": certificate(),
-            "organization": {"id": ORGANIZATION_ID},
-            "order_validity": {"years": 1},
-            "skip_approval": True,
-            **fields,
-        }
-        return await self.call("POST", "/order/certificate/ssl_basic", body, role=role)
-
-    async def placed(self, role: Role = Role.ADMIN, /, **fields: object) -> dict[str, Any]:
-        answer = await self.place(role, **fields)
-        assert answer.status_code == 201
-        return dict(answer.json())
-
-    async def status(self, order: dict[str, Any]) -> str:
-        return str((await self.ask(f"/order/certificate/{order['id']}"))["status"])
-
-    async def another(self, kind: str, order: dict[str, Any], **fields: object) -> httpx.Response:
-        body = {"certificate": certificate(), "skip_approval": True, **fields}
-        return await self.call("POST", f"/order/certificate/{order['id']}/{kind}", body)
-
-    async def decide(self, request_id: int, verdict: str, *, role: Role = Role.ADMIN) -> httpx.Response:
-        return await self.call("PUT", f"/request/{request_id}/status", {"status": verdict}, role=role)
-
-    async def cancel(self, order: dict[str, Any]) -> int:
-        answer = await self.call("PUT", f"/order/certificate/{order['id']}/status", {"status": "CANCELED"})
-        return answer.status_code
-
-
-@pytest.fixture
-async def account(account_folder: Path) -> AsyncIterator[Account]:
-    clock = SandboxClock(NOW.timestamp)
-    sandbox = Sandbox.opened(account_folder, KEYS, clock)
-    async with httpx.AsyncClient(
-        base_url="http://sandbox/services/v2", transport=InProcess(build_app(sandbox)), trust_env=False
-    ) as http:
-        yield Account(sandbox, http)
-
-
-def certificate(*others: str) -> dict[str, object]:
-    return {"common_name": NAME, "dns_names": list(others), "csr": CSR, "signature_hash": "sha256"}
-
-
-def code_of(answer: httpx.Response) -> str:
-    return str(answer.json()["errors"][0]["code"])
 
 
 async def test_an_order_waits_for_approval_then_for_validation_and_is_issued(account: Account) -> None:
-    account.knobs(immediate_issuance=False, validation_delay_seconds=DAY)
+    await account.knobs(immediate_issuance=False, validation_delay_seconds=DAY)
     order = await account.placed(skip_approval=False)
     assert set(order) == {"id", "requests"}
     seen = [await account.status(order)]
@@ -109,12 +29,12 @@ async def test_an_order_waits_for_approval_then_for_validation_and_is_issued(acc
 async def test_an_order_is_pending_until_organisation_and_domains_are_validated(
     account: Account, knobs: dict[str, object]
 ) -> None:
-    account.knobs(**knobs)
+    await account.knobs(**knobs)
     order = await account.placed()
     assert set(order) == {"id", "requests", "certificate_id"}
     account.sandbox.clock.advance(30 * DAY)
     seen = [await account.status(order)]
-    account.knobs(organization_validated=True, unvalidated_domains=["other.example.com", "ample.com"])
+    await account.knobs(organization_validated=True, unvalidated_domains=["other.example.com", "ample.com"])
     seen.append(await account.status(order))
     assert seen == ["pending", "issued"]
 
@@ -132,7 +52,7 @@ async def test_a_reissue_replaces_the_certificate_and_keeps_the_order(account: A
     assert old.text == order["certificate_chain"][0]["pem"]
 
 
-@pytest.mark.parametrize(("names", "revoked"), [((NAME,), True), ((NAME, "example.com", "more.example.com"), False)])
+@pytest.mark.parametrize(("names", "revoked"), [((), True), (("example.com", "more.example.com"), False)])
 async def test_a_reissue_without_a_name_revokes_the_certificate_that_had_it(
     account: Account, names: tuple[str, ...], *, revoked: bool
 ) -> None:
@@ -142,18 +62,36 @@ async def test_a_reissue_without_a_name_revokes_the_certificate_that_had_it(
     assert [each.status for each in kept.certificates] == ["revoked" if revoked else "issued", "issued"]
 
 
-async def test_a_reissue_that_waits_can_be_cancelled_and_then_its_request_is_rejected(account: Account) -> None:
+async def test_a_reissue_without_a_name_revokes_every_copy_that_had_it_and_no_other(account: Account) -> None:
+    order = await account.placed(certificate=certificate("example.com"))
+    await account.another("duplicate", order, certificate=certificate("example.com"))
+    await account.another("duplicate", order)
+    await account.another("reissue", order, certificate=certificate("example.com", "more.example.com"))
+    await account.another("reissue", order)
+    (kept,) = account.sandbox.ledger.placed()
+    statuses = [each.status for each in kept.certificates]
+    assert statuses == ["revoked", "revoked", "issued", "revoked", "issued"]
+
+
+@pytest.mark.parametrize("approved", [False, True])
+async def test_a_reissue_that_waits_can_be_cancelled_and_then_its_request_is_rejected(
+    account: Account, *, approved: bool
+) -> None:
     order = await account.placed()
-    account.knobs(immediate_issuance=False, validation_delay_seconds=None)
-    reissue = (await account.another("reissue", order, skip_approval=False)).json()
+    await account.knobs(immediate_issuance=False, validation_delay_seconds=DAY)
+    reissue = (await account.another("reissue", order, skip_approval=approved)).json()
     while_waiting = await account.ask(f"/order/certificate/{order['id']}")
     again = await account.another("reissue", order)
     revoked = await account.call("PUT", f"/certificate/{order['certificate_id']}/revoke", {"skip_approval": True})
     cancelled = await account.cancel(order)
+    account.sandbox.clock.advance(2 * DAY)
+    info = await account.ask(f"/order/certificate/{order['id']}")
+    listed = await account.ask(f"/order/certificate/{order['id']}/reissue")
     request = await account.ask(f"/request/{reissue['requests'][0]['id']}")
     assert (while_waiting["status"], while_waiting["certificate"]["id"]) == ("reissue_pending", order["certificate_id"])
     assert (again.status_code, revoked.status_code, cancelled) == (400, 400, 204)
-    assert (await account.status(order), request["status"]) == ("issued", "rejected")
+    assert (info["status"], info["certificate"]["id"]) == ("issued", order["certificate_id"])
+    assert (request["status"], [entry["status"] for entry in listed["certificates"]]) == ("rejected", ["rejected"])
 
 
 async def test_a_reissue_lasts_no_longer_than_its_order(account: Account) -> None:
@@ -169,7 +107,7 @@ async def test_a_reissue_lasts_no_longer_than_its_order(account: Account) -> Non
 
 async def test_a_reissue_may_need_a_server_platform(account: Account) -> None:
     order = await account.placed()
-    account.knobs(server_platform_required=True)
+    await account.knobs(server_platform_required=True)
     without = await account.another("reissue", order)
     with_it = await account.another("reissue", order, certificate={**certificate(), "server_platform": {"id": -1}})
     assert (code_of(without), with_it.status_code) == ("required_param:certificate.server_platform", 201)
@@ -188,7 +126,7 @@ async def test_a_duplicate_stands_beside_the_certificate(account: Account) -> No
 
 
 async def test_only_what_is_issued_can_be_reissued(account: Account) -> None:
-    account.knobs(approval="pending")
+    await account.knobs(approval="pending")
     order = await account.placed()
     assert [(await account.another(kind, order)).status_code for kind in ("reissue", "duplicate")] == [400, 400]
 
@@ -200,7 +138,7 @@ async def test_only_what_is_issued_can_be_reissued(account: Account) -> None:
 async def test_an_order_can_be_cancelled_where_that_is_documented(
     account: Account, status: str, cancelled: int
 ) -> None:
-    account.knobs(immediate_issuance=False, validation_delay_seconds=None)
+    await account.knobs(immediate_issuance=False, validation_delay_seconds=None)
     order = await account.placed()
     account.sandbox.ledger.set_status(account.sandbox.ledger.order(order["id"]), status)
     assert await account.cancel(order) == cancelled
@@ -216,14 +154,14 @@ async def test_a_limited_users_order_waits_for_somebody_else(account: Account) -
 
 
 async def test_skipping_approval_without_the_right_may_be_refused(account: Account) -> None:
-    account.knobs(skip_without_right="refuse")
+    await account.knobs(skip_without_right="refuse")
     refused = await account.place(Role.REQUESTS)
     assert (refused.status_code, code_of(refused)) == (400, "invalid_value:skip_approval")
     assert (await account.place(Role.ORDERS)).status_code == 201
 
 
 async def test_an_account_may_want_another_approver_than_who_asked(account: Account) -> None:
-    account.knobs(approver="other")
+    await account.knobs(approver="other")
     order = await account.placed(Role.ORDERS, skip_approval=False)
     request = order["requests"][0]["id"]
     own = await account.decide(request, "approved", role=Role.ORDERS)
@@ -232,12 +170,12 @@ async def test_an_account_may_want_another_approver_than_who_asked(account: Acco
 
 
 async def test_alternative_ids_may_get_lost_or_have_to_be_unique(account: Account) -> None:
-    account.knobs(alternative_ids="unique")
+    await account.knobs(alternative_ids="unique")
     answers = [(await account.place(alternative_order_id="one")).status_code for _ in range(2)]
-    account.knobs(alternative_ids="dropped")
+    await account.knobs(alternative_ids="dropped")
     lost = await account.placed(alternative_order_id="two")
     looked_up = await account.call("GET", "/order/alternate/two")
-    account.knobs(unknown_alternate="empty")
+    await account.knobs(unknown_alternate="empty")
     empty = await account.ask("/order/alternate/two")
     assert answers == [201, 400]
     assert "alternative_order_id" not in await account.ask(f"/order/certificate/{lost['id']}")
@@ -245,7 +183,7 @@ async def test_alternative_ids_may_get_lost_or_have_to_be_unique(account: Accoun
 
 
 async def test_what_the_api_shows_may_lag(account: Account) -> None:
-    account.knobs(info_lag_seconds=60)
+    await account.knobs(info_lag_seconds=60)
     order = await account.placed()
     path = f"/order/certificate/{order['id']}"
     seen = []
@@ -261,7 +199,7 @@ async def test_the_order_inside_a_request_may_be_stale(account: Account) -> None
     order = await account.placed()
     path = f"/request/{order['requests'][0]['id']}"
     fresh = await account.ask(path)
-    account.knobs(stale_requests=True, immediate_issuance=False)
+    await account.knobs(stale_requests=True, immediate_issuance=False)
     pending = await account.placed(skip_approval=False)
     account.sandbox.clock.advance(10)
     await account.decide(pending["requests"][0]["id"], "approved")
@@ -271,11 +209,11 @@ async def test_the_order_inside_a_request_may_be_stale(account: Account) -> None
 
 
 async def test_the_list_may_take_no_notice_of_the_status(account: Account) -> None:
-    account.knobs(approval="pending")
+    await account.knobs(approval="pending")
     waiting = await account.placed()
     path = "/order/certificate?filters[status]=issued&filters[container_id]=73906"
     heeded = [entry["id"] for entry in (await account.ask(path))["orders"]]
-    account.knobs(ignore_status_filter=True)
+    await account.knobs(ignore_status_filter=True)
     ignored = [entry["id"] for entry in (await account.ask(path))["orders"]]
     assert waiting["id"] not in heeded
     assert waiting["id"] in ignored
@@ -293,7 +231,7 @@ async def test_the_filter_for_issued_orders_includes_those_that_expired(account:
 
 
 async def test_the_feed_takes_dates_and_leaves_out_what_changed_again_later(account: Account) -> None:
-    account.knobs(immediate_issuance=False, validation_delay_seconds=10 * DAY)
+    await account.knobs(immediate_issuance=False, validation_delay_seconds=10 * DAY)
     order = await account.placed()
     today = f"{NOW:%Y-%m-%d}"
     path = f"/order/certificate/status-changes?filters[status_last_updated]={today}...{today}"
@@ -322,7 +260,7 @@ async def test_the_feed_refuses_ranges_that_are_too_long_or_none(account: Accoun
 
 @pytest.mark.parametrize("length", [2, 3, 4, 5])
 async def test_a_chain_has_two_to_five_certificates_each_signed_by_the_next(account: Account, length: int) -> None:
-    account.knobs(chain_length=length)
+    await account.knobs(chain_length=length)
     order = await account.placed()
     chain = [x509.load_pem_x509_certificate(entry["pem"].encode()) for entry in order["certificate_chain"]]
     without_root = await account.call("GET", f"/certificate/{order['certificate_id']}/download/format/pem_noroot")
@@ -345,20 +283,20 @@ async def test_a_chain_has_two_to_five_certificates_each_signed_by_the_next(acco
 async def test_an_end_may_shift_off_its_weekend_unless_a_date_was_asked_for(
     account: Account, validity: dict[str, object], end: str
 ) -> None:
-    account.knobs(off_weekends=True)
+    await account.knobs(off_weekends=True)
     order = await account.placed(order_validity=validity)
     info = await account.ask(f"/order/certificate/{order['id']}")
     assert info["certificate"]["valid_till"] == end
 
 
 async def test_client_authentication_may_no_longer_be_ordered(account: Account) -> None:
-    account.knobs(client_auth=False)
+    await account.knobs(client_auth=False)
     wanted = {**certificate(), "profile_option": "server_client_auth_eku"}
     assert code_of(await account.place(certificate=wanted)) == "invalid_value:certificate.profile_option"
 
 
 async def test_the_organisation_of_certificates_may_differ(account: Account) -> None:
-    account.knobs(organization_name="Example Organisation International")
+    await account.knobs(organization_name="Example Organisation International")
     order = await account.placed()
     leaf = x509.load_pem_x509_certificate(order["certificate_chain"][0]["pem"].encode())
     assert "O=Example Organisation International" in leaf.subject.rfc4514_string()
@@ -366,7 +304,7 @@ async def test_the_organisation_of_certificates_may_differ(account: Account) -> 
 
 async def test_products_may_keep_silent_about_their_cas_and_containers_may_limit_nothing(account: Account) -> None:
     listed = await account.ask("/product/ssl_basic")
-    account.knobs(ca_choice=False, product_limits=False)
+    await account.knobs(ca_choice=False, product_limits=False)
     silent = await account.ask("/product/ssl_basic")
     limits = await account.ask("/container/73906/product-limits")
     assert ("allowed_ca_certs" in listed, "allowed_ca_certs" in silent) == (True, False)
@@ -375,7 +313,7 @@ async def test_products_may_keep_silent_about_their_cas_and_containers_may_limit
 
 @pytest.mark.parametrize(("mode", "status"), [("refuse", 400), ("accept", 204)])
 async def test_revoking_what_is_revoked_may_be_refused_or_not(account: Account, mode: str, status: int) -> None:
-    account.knobs(revoked_again=mode)
+    await account.knobs(revoked_again=mode)
     order = await account.placed()
     path, body = f"/certificate/{order['certificate_id']}/revoke", {"skip_approval": True}
     answers = [(await account.call("PUT", path, body)).status_code for _ in range(2)]
@@ -383,7 +321,7 @@ async def test_revoking_what_is_revoked_may_be_refused_or_not(account: Account, 
 
 
 async def test_an_order_may_go_with_its_last_certificate(account: Account) -> None:
-    account.knobs(revoke_order_with_last=True)
+    await account.knobs(revoke_order_with_last=True)
     order = await account.placed()
     duplicate = (await account.another("duplicate", order)).json()
     seen = []
@@ -394,7 +332,7 @@ async def test_an_order_may_go_with_its_last_certificate(account: Account) -> No
 
 
 async def test_a_revocation_that_waits_may_be_called_submitted(account: Account) -> None:
-    account.knobs(revocation_status="submitted")
+    await account.knobs(revocation_status="submitted")
     order = await account.placed()
     made = await account.call("PUT", f"/order/certificate/{order['id']}/revoke", {"comments": "why"}, role=Role.ORDERS)
     assert (made.status_code, made.json()["status"], made.json()["comments"]) == (201, "submitted", "why")
@@ -407,7 +345,7 @@ async def test_a_revocation_that_waits_may_be_called_submitted(account: Account)
     [("none", None), ("seconds", "5"), ("date", "Fri, 20 Nov 2026 12:00:05 GMT")],
 )
 async def test_a_refusal_for_the_rate_may_say_when_to_come_back(account: Account, form: str, field: str | None) -> None:
-    account.knobs(rate_limits=True, rate_windows=[{"calls": 1, "seconds": 5}], retry_after=form)
+    await account.knobs(rate_limits=True, rate_windows=[{"calls": 1, "seconds": 5}], retry_after=form)
     answers = [await account.call("GET", "/product") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 429]
     assert answers[1].headers.get("Retry-After") == field
@@ -415,7 +353,7 @@ async def test_a_refusal_for_the_rate_may_say_when_to_come_back(account: Account
 
 @pytest.mark.parametrize(("counted", "statuses"), [(False, [200, 429, 200]), (True, [200, 429, 429])])
 async def test_refused_calls_may_count_or_not(account: Account, statuses: list[int], *, counted: bool) -> None:
-    account.knobs(rate_limits=True, rate_windows=[{"calls": 1, "seconds": 5}], count_refused=counted)
+    await account.knobs(rate_limits=True, rate_windows=[{"calls": 1, "seconds": 5}], count_refused=counted)
     seen = []
     for _ in range(3):
         seen.append((await account.call("GET", "/product")).status_code)
@@ -424,7 +362,7 @@ async def test_refused_calls_may_count_or_not(account: Account, statuses: list[i
 
 
 async def test_each_key_has_windows_of_its_own_and_all_of_them_count(account: Account) -> None:
-    account.knobs(rate_limits=True, rate_windows=[{"calls": 2, "seconds": 5}, {"calls": 3, "seconds": 60}])
+    await account.knobs(rate_limits=True, rate_windows=[{"calls": 2, "seconds": 5}, {"calls": 3, "seconds": 60}])
     seen = []
     for seconds, role in ((0, Role.ADMIN), (0, Role.ADMIN), (0, Role.ADMIN), (0, Role.ORDERS), (5, Role.ADMIN)):
         account.sandbox.clock.advance(seconds)
@@ -436,7 +374,7 @@ async def test_each_key_has_windows_of_its_own_and_all_of_them_count(account: Ac
 
 async def test_a_fault_strikes_the_endpoint_that_it_names_after_so_many_calls(account: Account) -> None:
     fault = {"kind": "answer", "endpoint": "order.info", "status": 404, "code": "not_found|order", "after": 1}
-    account.knobs(faults=[{**fault, "times": 2, "headers": {"Retry-After": "9"}}])
+    await account.knobs(faults=[{**fault, "times": 2, "headers": {"Retry-After": "9"}}])
     order = await account.placed()
     answers = [await account.call("GET", f"/order/certificate/{order['id']}") for _ in range(4)]
     others = await account.call("GET", "/order/certificate/status-changes?minutes=1")
@@ -446,7 +384,7 @@ async def test_a_fault_strikes_the_endpoint_that_it_names_after_so_many_calls(ac
 
 
 async def test_a_page_of_a_proxy_is_html(account: Account) -> None:
-    account.knobs(faults=[{"kind": "html", "status": 503}])
+    await account.knobs(faults=[{"kind": "html", "status": 503}])
     answer = await account.call("GET", "/product")
     assert (answer.status_code, answer.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
     assert answer.text.startswith("<!DOCTYPE html>")

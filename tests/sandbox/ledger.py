@@ -24,6 +24,8 @@ FIRST_REQUEST_ID = 1_001
 OPEN = frozenset({"needs_approval", "pending", "processing", "needs_csr", "waiting_pickup"})
 """The statuses of an order that has no certificate yet. Where `processing`, `needs_csr` and `waiting_pickup` come in
 is guessed: an order takes them from `/admin` only."""
+_WAITING = frozenset({"pending", "approved"})
+"""The statuses of a certificate that may still be issued."""
 
 
 class Ledger:
@@ -193,10 +195,9 @@ class Ledger:
         self._save(order)
 
     def cancel(self, order: Order) -> None:
-        """End an order that is not issued, or take back its reissue."""
+        """End an order that is not issued, or take back its reissue, approved or not."""
         if order.status == "reissue_pending":
-            for request in _open_requests(order, "reissue"):
-                self._turn_down(order, request, "")
+            self._take_back_reissue(order)
         elif order.status in {"pending", "waiting_pickup"}:
             for certificate in order.certificates:
                 certificate.status = "rejected"
@@ -227,10 +228,9 @@ class Ledger:
 
     def issue(self, order: Order) -> None:
         """Issue what is open of an order now, whatever it waits for."""
-        open_requests = _open_requests(order)
-        for request in open_requests:
+        for request in _open_requests(order):
             self._process(request, "approved", "")
-        waiting = [each for each in order.certificates if each.status in {"pending", "approved"}]
+        waiting = [each for each in order.certificates if each.status in _WAITING]
         if not waiting:
             raise invalid_value("status")
         for certificate in waiting:
@@ -304,6 +304,15 @@ class Ledger:
         if request.type != "revoke":
             self._reject(order, order.certificate(request.certificate_id), self._now())
 
+    def _take_back_reissue(self, order: Order) -> None:
+        waiting = {each.id: each for each in order.certificates if each.kind == "reissue" and each.status in _WAITING}
+        for certificate in waiting.values():
+            certificate.status = "rejected"
+        for request in order.requests:
+            if request.type == "reissue" and request.certificate_id in waiting:
+                self._process(request, "rejected", "")
+        order.turn("issued", self._now())
+
     def _issue_or_reject(self, order: Order, certificate: Certificate, when: float) -> None:
         try:
             self._issue(order, certificate, when)
@@ -316,7 +325,7 @@ class Ledger:
             order.turn("rejected" if certificate.kind == "primary" else "issued", when)
 
     def _issue(self, order: Order, certificate: Certificate, when: float) -> None:
-        before, knobs = order.current, self._panel.knobs.changed({"over_long": "clamp"})
+        knobs = self._panel.knobs.changed({"over_long": "clamp"})
         submission = order.submission
         if certificate.kind != "primary":
             submission = replaced(submission, certificate.wanted, _day(order.created))
@@ -325,10 +334,16 @@ class Ledger:
         certificate.chain = tuple(pem_of(each) for each in chain)
         certificate.serial, certificate.thumbprint = serial_of(chain[0]), thumbprint_of(chain[0])
         certificate.status, certificate.issued = "issued", when
-        if certificate.kind == "reissue" and not set(before.wanted.names) <= set(certificate.wanted.names):
-            self._mark_revoked(before, when)
+        if certificate.kind == "reissue":
+            self._revoke_others(order, set(certificate.wanted.names), when)
         if certificate.kind != "duplicate":
             order.turn("issued", when)
+
+    def _revoke_others(self, order: Order, names: set[str], when: float) -> None:
+        """Revoke what has a name that a reissue has dropped, duplicates included."""
+        for each in order.certificates:
+            if each.status == "issued" and not set(each.wanted.names) <= names:
+                self._mark_revoked(each, when)
 
     def _revoke(self, order: Order, certificate: Certificate, *, whole_order: bool) -> None:
         """Revoking the one certificate leaves the order as it is, unless the account prefers otherwise."""
@@ -420,13 +435,9 @@ def _day(instant: float) -> date:
     return datetime.fromtimestamp(instant, UTC).date()
 
 
-def _open_requests(order: Order, kind: str | None = None) -> list[Request]:
+def _open_requests(order: Order) -> list[Request]:
     """The requests of an order that nobody has decided on; revocations have nothing to do with issuing."""
-    return [
-        request
-        for request in order.requests
-        if request.status in OPEN_REQUESTS and request.type != "revoke" and kind in {None, request.type}
-    ]
+    return [request for request in order.requests if request.status in OPEN_REQUESTS and request.type != "revoke"]
 
 
 def _imported_submission() -> Submission:
