@@ -1,6 +1,6 @@
 """An account of the sandbox, used over plain HTTP in one event loop."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.world import NOW
 NAME = "www.example.com"
 CSR = new_csr(NAME).pem
 KEYS = tuple(ApiKey(role.value, role, f"key-of-{role}") for role in Role)
+Query = Mapping[str, str | int]
 
 
 @dataclass
@@ -34,12 +35,14 @@ class Account:
         answer = await self.http.post("http://sandbox/admin/knobs", json=settings)
         assert answer.status_code == 200, answer.text
 
-    async def call(self, method: str, path: str, body: object = None, *, role: Role = Role.ADMIN) -> httpx.Response:
+    async def call(
+        self, method: str, path: str, body: object = None, *, query: Query | None = None, role: Role = Role.ADMIN
+    ) -> httpx.Response:
         headers = {"X-DC-DEVKEY": f"key-of-{role}"}
-        return await self.http.request(method, path, json=body, headers=headers)
+        return await self.http.request(method, path, json=body, params=query, headers=headers)
 
-    async def ask(self, path: str) -> dict[str, Any]:
-        answer = await self.call("GET", path)
+    async def ask(self, path: str, query: Query | None = None) -> dict[str, Any]:
+        answer = await self.call("GET", path, query=query)
         assert answer.status_code == 200
         return dict(answer.json())
 

@@ -13,7 +13,7 @@ from tests.sandbox.admin import admin_routes
 from tests.sandbox.calls import caller
 from tests.sandbox.catalogue import CONTAINER_ID, PRODUCTS
 from tests.sandbox.certificates import certificate_routes
-from tests.sandbox.errors import ApiError, not_found
+from tests.sandbox.errors import ApiError, invalid_value, not_found
 from tests.sandbox.gate import PREFIX, Gate
 from tests.sandbox.orders import order_routes, request_routes
 from tests.sandbox.roles import Power
@@ -48,6 +48,8 @@ def _catalogue_routes(sandbox: Sandbox) -> list[Route]:
         name_id = request.path_params["name_id"]
         if name_id not in PRODUCTS:
             raise not_found("product")
+        if request.query_params.get("container_id", str(CONTAINER_ID)) != str(CONTAINER_ID):
+            raise invalid_value("container_id")
         return JSONResponse(views.product_info(PRODUCTS[name_id], authority, ca_choice=panel.knobs.ca_choice))
 
     async def intermediates(request: Request) -> Response:

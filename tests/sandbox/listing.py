@@ -1,44 +1,117 @@
-"""Filtering, sorting and paging the list of orders."""
+"""Filtering, sorting and paging of the API's lists, whatever they list."""
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from tests.sandbox.catalogue import CONTAINER_ID, ORGANIZATION_ID
 from tests.sandbox.errors import invalid_value
-from tests.sandbox.state import Order
 
 MAX_LIMIT = 1000
 
 Query = Mapping[str, str]
 Page = dict[str, int]
+Key = str | tuple[float, int]
+"""What entries are sorted by."""
 EntryT = TypeVar("EntryT")
+Test = Callable[[EntryT], bool]
+Filter = Callable[[str], Test[EntryT]]
+"""From the text in the query to what an entry must be; ValueError for a text that says nothing."""
 
-_FILTERS: dict[str, Callable[[Order, str], bool]] = {
-    "id": lambda order, wanted: wanted == str(order.id),
-    "status": lambda order, wanted: order.status in {wanted, "expired" if wanted == "issued" else wanted},
-    "organization_id": lambda _order, wanted: wanted == str(ORGANIZATION_ID),
-    "container_id": lambda _order, wanted: wanted == str(CONTAINER_ID),
-    "product_name_id": lambda order, wanted: wanted == order.product,
-    "certificate_id": lambda order, wanted: wanted == str(order.current.id),
-    "serial_number": lambda order, wanted: wanted.upper() == order.current.serial,
-    "common_name": lambda order, wanted: _is_text(order.submission.certificate.common_name, wanted),
-    "domain_name": lambda order, wanted: any(_is_text(name, wanted) for name in order.current.wanted.names),
-    "search": lambda order, wanted: any(_is_text(name, wanted) for name in order.current.wanted.names),
-    "date_created": lambda order, wanted: _is_date(order.created, wanted),
-}
+_COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_DAY = 86_400
 
 
-def listed(orders: Iterable[Order], query: Query, *, ignore_status: bool = False) -> list[Order]:
-    """The orders that pass every filter that the sandbox knows, in the order asked for.
+@dataclass(frozen=True)
+class Listing(Generic[EntryT]):
+    """What a list can be filtered and sorted by."""
 
-    `issued` includes what has expired, as documented.
+    filters: Mapping[str, Filter[EntryT]]
+    sorts: Mapping[str, Callable[[EntryT], Key]] = field(default_factory=dict)
+
+    def listed(self, entries: Iterable[EntryT], query: Query) -> list[EntryT]:
+        """The entries that pass every filter, sorted as asked for.
+
+        Raises:
+            ApiError: `invalid_value:…` with the first filter or sort that the list does not have, or that says nothing.
+        """
+        tests = [self._test(name, text) for name, text in query.items() if name.startswith("filters")]
+        found = [entry for entry in entries if all(test(entry) for test in tests)]
+        for name in reversed(query["sort"].split(",") if "sort" in query else []):
+            if name.removeprefix("-") not in self.sorts:
+                raise invalid_value("sort")
+            found.sort(key=self.sorts[name.removeprefix("-")], reverse=name.startswith("-"))
+        return found
+
+    def _test(self, name: str, text: str) -> Test[EntryT]:
+        try:
+            return self.filters[name.removeprefix("filters[").removesuffix("]")](text)
+        except (KeyError, ValueError):
+            raise invalid_value(name) from None
+
+
+def is_equal(value: Callable[[EntryT], str]) -> Filter[EntryT]:
+    return lambda wanted: lambda entry: value(entry) == wanted
+
+
+def is_flag(value: str) -> Filter[EntryT]:
+    """Of what every entry has alike: `1` or `0`."""
+
+    def tested(wanted: str) -> Test[EntryT]:
+        if wanted not in {"0", "1"}:
+            raise ValueError(wanted)
+        return lambda _entry: value == wanted
+
+    return tested
+
+
+def has_text(values: Callable[[EntryT], Iterable[str]]) -> Filter[EntryT]:
+    """Equal to one of them; or, behind a `%`, contained in one."""
+
+    def tested(wanted: str) -> Test[EntryT]:
+        if wanted.startswith("%"):
+            return lambda entry: any(wanted[1:] in text for text in values(entry))
+        return lambda entry: wanted in values(entry)
+
+    return tested
+
+
+def is_date(value: Callable[[EntryT], float | None]) -> Filter[EntryT]:
+    """Of an instant, which an entry may not have: see `_period`."""
+
+    def tested(wanted: str) -> Test[EntryT]:
+        is_inside = _period(wanted)
+
+        def test(entry: EntryT) -> bool:
+            instant = value(entry)
+            return instant is not None and is_inside(instant)
+
+        return test
+
+    return tested
+
+
+def _period(wanted: str) -> Callable[[float], bool]:
+    """`>A`, `>=A`, `<A`, `<=A`, `A...B` or the day itself, each a date or a timestamp in UTC.
+
+    Guessed: that a date means its beginning, at the end of a range, too.
     """
-    wanted = {name: query[f"filters[{name}]"] for name in _FILTERS if f"filters[{name}]" in query}
-    if ignore_status:
-        wanted.pop("status", None)
-    found = [order for order in orders if all(_FILTERS[name](order, value) for name, value in wanted.items())]
-    return found[::-1] if query.get("sort", "").startswith("-") else found
+    for sign, holds in _COMPARISONS.items():
+        if wanted.startswith(sign):
+            bound = _instant(wanted.removeprefix(sign))
+            return lambda instant: holds(instant, bound)
+    first, dots, last = wanted.removeprefix("=").partition("...")
+    start = _instant(first)
+    if not dots:
+        return lambda instant: instant // _DAY == start // _DAY
+    end = _instant(last)
+    return lambda instant: start <= instant <= end
+
+
+def _instant(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def paged(entries: Sequence[EntryT], query: Query, *, most: int = MAX_LIMIT) -> tuple[Sequence[EntryT], Page]:
@@ -53,28 +126,3 @@ def whole_number(query: Query, name: str, default: int) -> int:
     if not text.isascii() or not text.isdecimal():
         raise invalid_value(name)
     return int(text)
-
-
-def _is_text(text: str, wanted: str) -> bool:
-    """Equal; or, behind a `%`, contained."""
-    return wanted[1:] in text if wanted.startswith("%") else wanted == text
-
-
-def _is_date(instant: float, wanted: str) -> bool:
-    """`>A`, `<A`, `A...B` or the day itself, each a date or a timestamp in UTC."""
-    if wanted.startswith(">"):
-        return instant > _instant(wanted[1:])
-    if wanted.startswith("<"):
-        return instant < _instant(wanted[1:])
-    if "..." in wanted:
-        first, last = wanted.split("...", 1)
-        return _instant(first) <= instant <= _instant(last)
-    return datetime.fromtimestamp(instant, UTC).date().isoformat() == wanted
-
-
-def _instant(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text.lstrip("="))
-    except ValueError:
-        raise invalid_value("filters[date_created]") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -8,7 +8,8 @@ from tests.sandbox import feed, views
 from tests.sandbox.account import Sandbox
 from tests.sandbox.calls import body_of, caller, number_in
 from tests.sandbox.errors import invalid_value, not_found
-from tests.sandbox.listing import listed, paged
+from tests.sandbox.listing import paged
+from tests.sandbox.lists import ORDERS, REQUESTS
 from tests.sandbox.revocation import revocation
 from tests.sandbox.roles import Power
 from tests.sandbox.state import Another, Order
@@ -33,9 +34,10 @@ def order_routes(sandbox: Sandbox) -> list[Route]:
 
     async def index(request: Request) -> Response:
         caller(request, Power.READ)
-        shown = map(sandbox.shown, ledger.orders())
-        ignored = sandbox.panel.knobs.ignore_status_filter
-        orders, page = paged(listed(shown, request.query_params, ignore_status=ignored), request.query_params)
+        query = dict(request.query_params)
+        if sandbox.panel.knobs.ignore_status_filter:
+            query.pop("filters[status]", None)
+        orders, page = paged(ORDERS.listed(map(sandbox.shown, ledger.orders()), query), query)
         entries = [views.order_entry(order, issuers, now()) for order in orders]
         return JSONResponse({"orders": entries, "page": page})
 
@@ -113,14 +115,8 @@ def request_routes(sandbox: Sandbox) -> list[Route]:
     async def index(request: Request) -> Response:
         caller(request, Power.READ)
         query = request.query_params
-        wanted = {name: query.get(f"filters[{name}]") for name in ("type", "status")}
-        found = [
-            (order, entry)
-            for order in ledger.orders()
-            for entry in order.requests
-            if wanted["type"] in {None, entry.type} and wanted["status"] in {None, entry.status}
-        ]
-        entries, page = paged(found, query)
+        every = ((order, entry) for order in ledger.orders() for entry in order.requests)
+        entries, page = paged(REQUESTS.listed(every, query), query)
         return JSONResponse({"requests": [_shown(sandbox, *entry) for entry in entries], "page": page})
 
     async def info(request: Request) -> Response:

@@ -2,9 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.sandbox.endpoints import ENDPOINTS
 from tests.sandbox.knobs import FaultKind, Knobs, Mutation
+from tests.sandbox.listing import Listing
+from tests.sandbox.lists import ORDERS, REQUESTS
 from tests.sandbox.roles import Role
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sandbox.md").read_text()
@@ -39,6 +44,14 @@ def test_every_role_is_on_the_page() -> None:
 def test_every_mutation_and_every_endpoint_is_on_the_page() -> None:
     assert listed_after("`mutate` takes any of") == set(Mutation)
     assert listed_after("Endpoints:") == set(ENDPOINTS)
+
+
+@pytest.mark.parametrize(("name", "listing"), [("orders", ORDERS), ("requests", REQUESTS)])
+def test_every_filter_and_every_sort_of_a_list_is_on_the_page(name: str, listing: Listing[Any]) -> None:
+    (row,) = [row for row in PAGE.splitlines() if row.startswith(f"| {name} |")]
+    _, _, filters, sorts, _ = row.split("|")
+    assert set(re.findall(r"`([^`]+)`", filters)) == set(listing.filters)
+    assert set(re.findall(r"`([^`]+)`", sorts)) == set(listing.sorts)
 
 
 def test_a_knob_is_a_guess_on_the_page_where_the_code_says_so() -> None:
