@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -32,7 +31,6 @@ from shared.digicert.reader import DigiCertReader
 from shared.vocabulary.names import CertificateId, OrderId
 from shared.vocabulary.reasons import RevocationReason
 from tests.sandbox.csrs import KeyAndCsr, new_csr
-from tests.sandbox.knobs import Mutation
 from tests.sandbox.process import SandboxProcess, start_sandbox
 
 NAME = "www.example.com"
@@ -553,46 +551,6 @@ async def test_a_rate_limit_throttles_and_does_not_order(
         await client.place_order("ssl_basic", order)
     assert not caught.value.maybe_done
     assert len(orders_under(sandbox, order)) == 1
-
-
-def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except InvalidSignature:
-        return False
-    return True
-
-
-@pytest.mark.parametrize("mutation", list(Mutation))
-async def test_a_faulty_ca_issues_what_was_not_ordered(
-    sandbox: SandboxProcess, client: DigiCertClient, csr: KeyAndCsr, mutation: Mutation
-) -> None:
-    sandbox.set_knobs(mutate=[mutation])
-    order = an_order(sandbox, csr, common_name="example.com", dns_names=("mail.example.com",))
-    chain = (await client.place_order("ssl_basic", order)).chain
-    leaf = leaf_of(chain)
-    issuer = x509.load_der_x509_certificate(chain[1])
-    intermediates = [
-        x509.load_pem_x509_certificate((sandbox.state_dir / f"{name}.pem").read_bytes())
-        for name in ("intermediate", "private-intermediate")
-    ]
-    spki = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    days = (leaf.not_valid_after_utc - leaf.not_valid_before_utc + timedelta(seconds=1)).days
-    usages = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    wrong = {
-        Mutation.WRONG_KEY: spki != public_bytes(csr.key),
-        Mutation.ADDED_NAME: "intruder.example.net" in names_in(leaf),
-        Mutation.MISSING_NAME: "mail.example.com" not in names_in(leaf),
-        Mutation.ADD_WWW: "www.example.com" in names_in(leaf),
-        Mutation.LONGER_VALIDITY: days > 90,
-        Mutation.SHORTER_VALIDITY: days < 90,
-        Mutation.ADDED_USAGE: ExtendedKeyUsageOID.CLIENT_AUTH in usages,
-        Mutation.CA_CERTIFICATE: leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca,
-        Mutation.FOREIGN_ISSUER: issuer not in intermediates,
-        Mutation.OTHER_INTERMEDIATE: issuer == intermediates[1],
-        Mutation.BROKEN_SIGNATURE: not is_signed_by(leaf, issuer),
-    }
-    assert [name for name, is_wrong in wrong.items() if is_wrong] == [mutation]
 
 
 @pytest.mark.parametrize("length", [2, 3, 4, 5])

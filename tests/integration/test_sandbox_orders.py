@@ -1,7 +1,6 @@
 """The life of an order at the sandbox, knob by knob, over plain HTTP in one event loop."""
 
 from datetime import timedelta
-from itertools import pairwise
 
 import pytest
 from cryptography import x509
@@ -245,6 +244,25 @@ async def test_the_feed_takes_dates_and_leaves_out_what_changed_again_later(acco
     assert await account.ask(path) == {}
 
 
+@pytest.mark.parametrize(("includes", "found"), [(True, 1), (False, 0)])
+async def test_a_range_of_days_in_the_feed_may_end_before_its_last_day(
+    account: Account, *, includes: bool, found: int
+) -> None:
+    await account.knobs(feed_includes_last_day=includes)
+    await account.placed()
+    path = f"/order/certificate/status-changes?filters[status_last_updated]={NOW - timedelta(days=1):%Y-%m-%d}..."
+    assert len((await account.ask(f"{path}{NOW:%Y-%m-%d}")).get("orders", [])) == found
+    assert len((await account.ask(f"{path}{NOW + timedelta(days=1):%Y-%m-%d}"))["orders"]) == 1
+
+
+async def test_the_feed_may_have_pages(account: Account) -> None:
+    await account.knobs(feed_limit=2)
+    orders = [(await account.placed())["id"] for _ in range(3)]
+    pages = [await account.ask(f"/order/certificate/status-changes?minutes=5&offset={offset}") for offset in (0, 2)]
+    assert [[entry["order_id"] for entry in page["orders"]] for page in pages] == [orders[:2], orders[2:]]
+    assert pages[0]["page"] == {"total": 3, "limit": 2, "offset": 0}
+
+
 @pytest.mark.parametrize(
     ("dates", "code"),
     [
@@ -256,50 +274,6 @@ async def test_the_feed_takes_dates_and_leaves_out_what_changed_again_later(acco
 async def test_the_feed_refuses_ranges_that_are_too_long_or_none(account: Account, dates: str, code: str) -> None:
     answer = await account.call("GET", f"/order/certificate/status-changes?filters[status_last_updated]={dates}")
     assert (answer.status_code, code_of(answer)) == (400, code)
-
-
-@pytest.mark.parametrize("length", [2, 3, 4, 5])
-async def test_a_chain_has_two_to_five_certificates_each_signed_by_the_next(account: Account, length: int) -> None:
-    await account.knobs(chain_length=length)
-    order = await account.placed()
-    chain = [x509.load_pem_x509_certificate(entry["pem"].encode()) for entry in order["certificate_chain"]]
-    without_root = await account.call("GET", f"/certificate/{order['certificate_id']}/download/format/pem_noroot")
-    assert len(chain) == length
-    for lower, upper in pairwise(chain):
-        lower.verify_directly_issued_by(upper)
-    root = account.sandbox.authority.root.certificate
-    assert (chain[-1].issuer == chain[-1].subject) is (length > 2)
-    assert root.public_key() in [each.public_key() for each in chain] or length == 2
-    assert without_root.text.count("BEGIN CERTIFICATE") == max(2, length - 1)
-
-
-@pytest.mark.parametrize(
-    ("validity", "end"),
-    [
-        ({"days": 30}, "2026-12-18"),  # instead of Saturday, 19 December
-        ({"custom_expiration_date": "2026-12-19"}, "2026-12-19"),
-    ],
-)
-async def test_an_end_may_shift_off_its_weekend_unless_a_date_was_asked_for(
-    account: Account, validity: dict[str, object], end: str
-) -> None:
-    await account.knobs(off_weekends=True)
-    order = await account.placed(order_validity=validity)
-    info = await account.ask(f"/order/certificate/{order['id']}")
-    assert info["certificate"]["valid_till"] == end
-
-
-async def test_client_authentication_may_no_longer_be_ordered(account: Account) -> None:
-    await account.knobs(client_auth=False)
-    wanted = {**certificate(), "profile_option": "server_client_auth_eku"}
-    assert code_of(await account.place(certificate=wanted)) == "invalid_value:certificate.profile_option"
-
-
-async def test_the_organisation_of_certificates_may_differ(account: Account) -> None:
-    await account.knobs(organization_name="Example Organisation International")
-    order = await account.placed()
-    leaf = x509.load_pem_x509_certificate(order["certificate_chain"][0]["pem"].encode())
-    assert "O=Example Organisation International" in leaf.subject.rfc4514_string()
 
 
 async def test_products_may_keep_silent_about_their_cas_and_containers_may_limit_nothing(account: Account) -> None:
@@ -359,6 +333,20 @@ async def test_refused_calls_may_count_or_not(account: Account, statuses: list[i
         seen.append((await account.call("GET", "/product")).status_code)
         account.sandbox.clock.advance(3)
     assert seen == statuses
+
+
+@pytest.mark.parametrize(("calls", "seconds"), [(100, 5), (1000, 180)])
+async def test_the_windows_are_the_documented_ones(account: Account, calls: int, seconds: int) -> None:
+    await account.knobs(rate_limits=True)
+    answered = set()
+    for _ in range(calls):
+        answered.add((await account.call("GET", "/no/such/route")).status_code)
+        account.sandbox.clock.advance(seconds / (calls + 1))
+    refused = await account.call("GET", "/no/such/route")
+    account.sandbox.clock.advance(1)
+    later = await account.call("GET", "/no/such/route")
+    assert answered == {404}
+    assert (refused.status_code, code_of(refused), later.status_code) == (429, "request_limit_exceeded", 404)
 
 
 async def test_each_key_has_windows_of_its_own_and_all_of_them_count(account: Account) -> None:

@@ -2,28 +2,26 @@
 
 import os
 import secrets
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from tests.sandbox.catalogue import ORGANIZATION, PRIVATE_CA_CERT_ID, PUBLIC_CA_CERT_ID
 from tests.sandbox.knobs import Mutation
+from tests.sandbox.leaves import Leaf
 
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 HASHES: dict[str, hashes.SHA256 | hashes.SHA384 | hashes.SHA512] = {
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
-EXTRA_DAYS = 30
-INTRUDER = "intruder.example.net"
 _ORGANIZATION_VALIDATED = x509.ObjectIdentifier("2.23.140.1.2.2")
 
 
@@ -33,23 +31,6 @@ class Issuer:
 
     certificate: x509.Certificate
     key: rsa.RSAPrivateKey
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """What is to stand in a certificate."""
-
-    common_name: str
-    names: tuple[str, ...]
-    public_key: PublicKey
-    ca_cert_id: str
-    not_before: date
-    last_day: date
-    signature_hash: str = "sha256"
-    client_auth: bool = False
-    organization_units: tuple[str, ...] = ()
-    organization_name: str = ORGANIZATION.name
-    mutations: frozenset[Mutation] = field(default_factory=frozenset)
 
 
 class Authority:
@@ -77,7 +58,7 @@ class Authority:
         2 end with the intermediate and 3 with the root. In 4 and 5 an older root has signed the root's key, and a
         still older one that root's.
         """
-        mutated = _mutated(leaf)
+        mutated = leaf.mutated()
         if Mutation.FOREIGN_ISSUER in leaf.mutations:
             intermediate, root = self._foreign
             return [_signed(mutated, intermediate), intermediate.certificate, root.certificate]
@@ -200,25 +181,6 @@ def _ca_builder(
     )
 
 
-def _mutated(leaf: Leaf) -> Leaf:
-    """The leaf with the errors that were asked for."""
-    names, public_key, last_day = leaf.names, leaf.public_key, leaf.last_day
-    if Mutation.MISSING_NAME in leaf.mutations:
-        names = names[:-1] or names
-    if Mutation.ADDED_NAME in leaf.mutations:
-        names = (*names, INTRUDER)
-    if Mutation.ADD_WWW in leaf.mutations:
-        names = tuple(dict.fromkeys((*names, f"www.{leaf.common_name}")))
-    if Mutation.WRONG_KEY in leaf.mutations:
-        public_key = ec.generate_private_key(ec.SECP256R1()).public_key()
-    if Mutation.LONGER_VALIDITY in leaf.mutations:
-        last_day += timedelta(days=EXTRA_DAYS)
-    if Mutation.SHORTER_VALIDITY in leaf.mutations:
-        last_day -= timedelta(days=1)
-    client_auth = leaf.client_auth or Mutation.ADDED_USAGE in leaf.mutations
-    return replace(leaf, names=names, public_key=public_key, last_day=last_day, client_auth=client_auth)
-
-
 def _signed(leaf: Leaf, issuer: Issuer) -> x509.Certificate:
     is_ca = Mutation.CA_CERTIFICATE in leaf.mutations
     usages = [
@@ -232,7 +194,7 @@ def _signed(leaf: Leaf, issuer: Issuer) -> x509.Certificate:
         .public_key(leaf.public_key)
         .serial_number(secrets.randbits(127) | 1)
         .not_valid_before(datetime.combine(leaf.not_before, time.min, UTC))
-        .not_valid_after(datetime.combine(leaf.last_day, time(23, 59, 59), UTC))
+        .not_valid_after(datetime.combine(leaf.last_day, time(23, 59, 59), UTC) + timedelta(seconds=leaf.extra_seconds))
         .add_extension(_authority_key(issuer), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(leaf.public_key), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in leaf.names]), critical=False)

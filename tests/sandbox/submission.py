@@ -11,10 +11,10 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import BaseModel, Field, ValidationError
 
-from tests.sandbox.authority import Leaf, PublicKey
 from tests.sandbox.catalogue import CONTAINER_ID, ORGANIZATION, ORGANIZATION_ID, PRODUCTS, ProductEntry
 from tests.sandbox.errors import ApiError, bad_csr, invalid_value, not_found, required
 from tests.sandbox.knobs import Knobs
+from tests.sandbox.leaves import Leaf, PublicKey
 
 MAX_ORDER_DAYS = 3 * 366
 MIN_RSA_BITS = 2048
