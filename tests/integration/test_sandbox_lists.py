@@ -143,18 +143,19 @@ async def test_a_percent_sign_travels_as_25(account: Account) -> None:
 @pytest.mark.parametrize(
     ("sort", "positions"),
     [
-        ("date_created", [0, 1, 2]),
-        ("-date_created", [2, 1, 0]),
-        ("order_id", [0, 1, 2]),
-        ("-order_id", [2, 1, 0]),
-        ("valid_till", [1, 2, 0]),  # the imported one lasts for a year
-        ("common_name", [2, 0, 1]),
-        ("status,-common_name", [1, 0, 2]),
-        ("-status,date_created", [0, 1, 2]),
+        ("date_created", [0, 1, 2, 3]),
+        ("-date_created", [3, 2, 1, 0]),
+        ("order_id", [0, 1, 2, 3]),
+        ("-order_id", [3, 2, 1, 0]),
+        ("valid_till", [3, 1, 2, 0]),  # none, ten days, twenty, and a year for the imported one
+        ("common_name", [2, 0, 1, 3]),
+        ("status,-common_name", [1, 0, 2, 3]),
+        ("-status,date_created", [3, 0, 1, 2]),
     ],
 )
 async def test_orders_are_sorted_by_one_property_or_more(account: Account, sort: str, positions: list[int]) -> None:
-    orders = (IMPORTED_ORDER_ID, *await two_orders(account))
+    orders = [IMPORTED_ORDER_ID, *await two_orders(account)]
+    orders.append((await account.placed(skip_approval=False))["id"])
     assert await ids(account, sort=sort) == [orders[position] for position in positions]
 
 
