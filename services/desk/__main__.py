@@ -22,6 +22,7 @@ from services.desk.commands import (
     signing_certificates,
     submit,
     summary,
+    watch,
 )
 from services.desk.exits import EXIT_STATUS
 from services.desk.frame import DEBUG_VARIABLE, Common, JsonOption, ProfileOption, TimeoutOption
@@ -69,6 +70,7 @@ def common(
 app.add_typer(submit.app, name="submit")
 requests.register(app)
 summary.register(approvals.app)
+watch.register(approvals.app)
 edit.register(approvals.app)
 app.add_typer(approvals.app, name="desk")
 app.add_typer(orders.app, name="orders")

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self, TypeVar
@@ -16,6 +16,7 @@ from shared.client.errors import ClientError, NoAnswerError, NotConnectedError, 
 from shared.client.mailbox import Mailbox
 from shared.client.ports import Connect, Connection, ConnectionLostError, Receiver, Signer
 from shared.client.profile import Passphrase, Profile, no_passphrase, read_anchor, read_signer
+from shared.client.watching import News, Watch
 from shared.clock import Clock, SystemClock
 from shared.contracts import commands, replies
 from shared.contracts.catalogue import COMMAND_OF
@@ -337,6 +338,17 @@ class RaClient:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), interval)
                 interval = min(interval * LOOK_LESS_OFTEN, LONGEST_LOOK_SECONDS)
+
+    def watch(self) -> AsyncIterator[News]:
+        """What awaits this identity's decision as it comes, for ever, and when the connection is lost and regained.
+
+        What came while it was lost is told when it is regained. The list of what waits is `list_pending`, not this.
+        """
+
+        def listing(since: datetime, after: str | None) -> Awaitable[replies.PendingResult]:
+            return self.list_pending(accepted_after=since, after=after, limit=200)
+
+        return Watch(self._mailbox, self._connected, listing, self._clock).news()
 
     # --- asking ---------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ValidationError
 
 from shared.client.ports import ConnectionLostError
-from shared.contracts.catalogue import NOTICE_TYPE
+from shared.contracts.catalogue import AWAITED_TYPE, NOTICE_TYPE
 from shared.messaging.messages import Delivery
 from shared.vocabulary.duties import Duty
 
@@ -36,6 +36,7 @@ class Mailbox:
     def __init__(self) -> None:
         self._questions: dict[str, _Question] = {}
         self._listeners: dict[str, list[asyncio.Event]] = {}
+        self._watchers: list[asyncio.Queue[bytes | None]] = []
 
     @contextmanager
     def asking(self, message_id: str, duty: Duty, pretenders: set[str]) -> Iterator[asyncio.Future[bytes]]:
@@ -65,6 +66,16 @@ class Mailbox:
             if not listeners:
                 del self._listeners[request_id]
 
+    @contextmanager
+    def watching(self) -> Iterator[asyncio.Queue[bytes | None]]:
+        """Each notice of intake's that a decision is awaited; None when the session has ended."""
+        arriving: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._watchers.append(arriving)
+        try:
+            yield arriving
+        finally:
+            self._watchers.remove(arriving)
+
     def take(self, delivery: Delivery) -> None:
         """Hand on a delivery; what nobody waits for, and what can't be read, is dropped."""
         try:
@@ -73,6 +84,8 @@ class Mailbox:
             return
         if peek.type == NOTICE_TYPE:
             self._notice(delivery, peek)
+        elif peek.type == AWAITED_TYPE:
+            self._awaited(delivery)
         elif peek.inreplyto is not None:
             self._answer(delivery, peek.inreplyto)
 
@@ -80,6 +93,11 @@ class Mailbox:
         if delivery.sender == Duty.INTAKE:
             for news in self._listeners.get(peek.subject, ()):
                 news.set()
+
+    def _awaited(self, delivery: Delivery) -> None:
+        if delivery.sender == Duty.INTAKE:
+            for arriving in self._watchers:
+                arriving.put_nowait(delivery.body)
 
     def _answer(self, delivery: Delivery, message_id: str) -> None:
         question = self._questions.get(message_id)
@@ -96,3 +114,5 @@ class Mailbox:
             if not question.answer.done():
                 question.answer.set_exception(ConnectionLostError())
                 question.answer.exception()  # looked at: nobody may be waiting for it yet
+        for arriving in self._watchers:
+            arriving.put_nowait(None)

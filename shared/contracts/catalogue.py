@@ -66,6 +66,7 @@ class NoticeContract:
 REFUSAL_TYPE = "ra.message.refused.v1"
 """The answer to something that could not be read as a command."""
 NOTICE_TYPE = "ra.request.notice.v1"
+AWAITED_TYPE = "ra.decision.awaited.v1"
 
 COMMANDS: tuple[CommandContract, ...] = (
     CommandContract("ra.request.submit.v1", commands.SubmitRequest, Duty.INTAKE, "submit", replies.SubmitResult),
@@ -139,7 +140,7 @@ NEWS: tuple[NewsContract, ...] = (
 
 NOTICES: tuple[NoticeContract, ...] = (
     NoticeContract(NOTICE_TYPE, events.RequestNotice),
-    NoticeContract("ra.decision.awaited.v1", notices.DecisionAwaited),
+    NoticeContract(AWAITED_TYPE, notices.DecisionAwaited),
     NoticeContract("ra.certificate.expiring.v1", notices.CertificateExpiring),
 )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from services.intake.model import RequestRecord
 from services.intake.recount import begin_anew
@@ -151,5 +151,5 @@ class Tallied(RuleBasedStateMachine):
         assert not [record.id for record in self.requests.all() if record.untallied is not None]
 
 
-Tallied.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
-TestTallied = Tallied.TestCase
+def test_the_summary_is_a_plain_count_however_steps_fall_and_wherever_they_end() -> None:
+    run_state_machine_as_test(Tallied, settings=settings(max_examples=300, stateful_step_count=60, deadline=None))

@@ -18,6 +18,7 @@ from services.desk.exits import Exit
 from shared.client.errors import CommandRefusedError
 from shared.clock import SystemClock
 from shared.contracts.content import RequestContent
+from shared.contracts.notices import DecisionAwaited
 from shared.contracts.replies import RequestSummary, StatusResult
 from shared.digicert.client import DigiCertClient
 from shared.digicert.errors import CaRefusedError
@@ -29,7 +30,7 @@ from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
 from tests import world
 from tests.infrastructure import sandbox_of
-from tests.system.way import People, approve, issued, pending_at_approval, people_of, reach, submitted
+from tests.system.way import PATIENCE, People, approve, issued, pending_at_approval, people_of, reach, submitted
 
 
 @pytest.fixture
@@ -290,3 +291,15 @@ async def test_a_portal_submits_for_a_person_and_neither_of_them_can_approve(peo
     assert [found.code for found in refused.value.findings] == ["decision.by-requester"]
     await approve(people, asked.request_id, "carol")
     await people.portal.wait_for_state(asked.request_id, [State.ISSUED], 60)
+
+
+async def test_an_approver_who_watches_is_told_of_a_request_as_it_comes(people: People) -> None:
+    news = people.carol.watch()
+    coming = asyncio.ensure_future(anext(news))
+    await people.carol.summary()  # by then the watch has begun
+    request = await submitted(people)
+    async with asyncio.timeout(PATIENCE.total_seconds()):
+        while getattr(told := await coming, "request_id", None) != request:
+            coming = asyncio.ensure_future(anext(news))
+    assert isinstance(told, DecisionAwaited)
+    assert (told.why, told.requesters) == ("submitted", ("shop",))
