@@ -17,6 +17,7 @@ from services.approval.handlers import (
     ShowCaseHandler,
 )
 from services.approval.holding import HeldCases
+from services.approval.resending import ResendVerdictHandler
 from services.approval.rounds import Rounds
 from services.approval.verdicts import Verdicts
 from services.approval.waiting import ListPendingHandler
@@ -76,6 +77,7 @@ def wire(worker: Worker[ApprovalSettings], gate: Gate) -> Work:
             (commands.EditRequest, EditHandler(cases, in_force, linter, worker.key, clock)),
             (commands.ApproveRequest, decision),
             (commands.DenyRequest, decision),
+            (commands.ResendVerdict, ResendVerdictHandler(cases, in_force, verdicts, clock)),
             (commands.WithdrawRequest, WithdrawRequestHandler(cases, in_force, withdrawals, clock)),
             (commands.ListPending, ListPendingHandler(cases, in_force, clock)),
             (commands.ShowCase, ShowCaseHandler(cases, in_force, verdicts, clock)),

@@ -112,7 +112,7 @@ class DecisionHandler:
             case Fit.UNKNOWN:
                 return self.held.hold(case, verdict.findings), ()
             case Fit.COMPATIBLE:
-                approved, event = self.verdicts.approve(case, origin=message.id)
+                approved, event = self.verdicts.approve(case)
                 return approved, (event,)
 
     def _denied(self, message: Received[commands.ApproveRequest | commands.DenyRequest], case: Case) -> Outgoing:

@@ -48,5 +48,5 @@ class HeldCases:
         if blocked or verdict.fit is not Fit.COMPATIBLE:
             return self.hold(case, (*blocked, *verdict.findings))
         log.info("a held case goes on", request=case.id)
-        approved, event = self.verdicts.approve(case, origin=f"{case.id}/{case.version}")
+        approved, event = self.verdicts.approve(case)
         return approved.model_copy(update={"unpublished": (event,)})

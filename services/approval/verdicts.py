@@ -37,15 +37,22 @@ class Verdicts:
         token = self.key.sign(revision.canonical(), Typ.REVISION, now)
         return rules.renewed(case, revision, token, policy_serial=self.in_force.policy.serial, now=now), ()
 
-    def approve(self, case: Case, *, origin: str) -> tuple[Case, Outgoing]:
-        """The case with its quorum reached, approved by a signed verdict; and the event that follows from `origin`."""
+    def approve(self, case: Case) -> tuple[Case, Outgoing]:
+        """The case with its quorum reached, approved by a signed verdict; and the event that tells of it."""
         now = self.clock.now()
         approved, verdict = rules.approved(case, policy_digest=self.in_force.policy.digest, now=now)
         payload = verdict.canonical()
         token = self.key.sign(payload, Typ.VERDICT, now)
         evidence = approved.evidence.model_copy(update={"verdict": token})
         approved = approved.model_copy(update={"evidence": evidence, "verdict": digest_of(payload)})
-        event = events.RequestApproved(request_id=case.id, approval_group=case.approval_group, evidence=evidence)
-        return approved, publish_event(
-            event, origin=origin, sequence=approved.sequence, policy_serial=self.in_force.policy.serial, at=now
+        return approved, self.told(approved)
+
+    def told(self, case: Case) -> Outgoing:
+        """The event that tells of an approved case: whenever it is told, under an id that follows from its verdict."""
+        return publish_event(
+            events.RequestApproved(request_id=case.id, approval_group=case.approval_group, evidence=case.evidence),
+            origin=f"{case.id}/{case.verdict}",
+            sequence=case.sequence,
+            policy_serial=self.in_force.policy.serial,
+            at=self.clock.now(),
         )

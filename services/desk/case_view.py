@@ -3,10 +3,14 @@
 Values are fit for a terminal: what others wrote is written out by `safe`, `listed` and `paragraph`.
 """
 
+from datetime import UTC, datetime
+
 from services.desk.render import Rows, Screen, finding_line, listed, moment, paragraph, safe
 from shared.client.case import EarlierDecision, ShownCase
 from shared.contracts.replies import CaseResult
 from shared.evidence.differences import Change
+from shared.policy.model import Trust
+from shared.x509.calendar import longest_public_validity
 from shared.x509.keys import key_type
 from shared.x509.names import SubjectAltNames
 
@@ -34,10 +38,19 @@ def case_rows(case: CaseResult, shown: ShownCase) -> Rows:
     ]
 
 
+def longest_validity(trust: str, days: int) -> str:
+    """What the policy's number of days comes to: for public trust the calendar of the day of issue has a say."""
+    text = f"{days} days from the day of issue"
+    if trust != Trust.PUBLIC:
+        return text
+    today = longest_public_validity(datetime.now(UTC).date())
+    return f"{text}, at most {today} by the calendar of today" if today < days else text
+
+
 def basic_rows(shown: ShownCase) -> Rows:
     """Who asks for what, until when."""
     revision = shown.revision
-    longest = f"the longest allowed, {revision.policy.max_validity_days} days from the day of issue"
+    longest = f"the longest allowed, {longest_validity(revision.policy.trust, revision.policy.max_validity_days)}"
     return [
         ("Name", safe(revision.name)),
         ("Requesters", listed(revision.requesters)),

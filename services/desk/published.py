@@ -13,7 +13,7 @@ from shared.evidence.revisions import check_chain, link_of
 from shared.evidence.steps import Issuance, Revision, Verdict
 from shared.evidence.verification import VerifiedRevision, read_issuance, read_revision, read_revocation
 from shared.vocabulary.duties import Duty
-from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.names import ApprovalGroupName, CertificateId, OrderId, RequestId
 from shared.vocabulary.states import State
 from shared.x509.certificate import CertificateIdentity, identify_certificate, parse_certificate
@@ -46,6 +46,8 @@ class Fact:
     names: frozenset[str] = frozenset()
     """DNS names and the common name, in small letters."""
     product: str | None = None
+    changed_at: datetime | None = None
+    """When intake last heard of it."""
     order_id: OrderId | None = None
     """Signed for where there is a certificate; else what the issuer announced."""
     certificate: PublishedCertificate | None = None
@@ -66,7 +68,9 @@ def fact_of(publication: Publication, anchor: Anchor, *, now: datetime) -> Fact:
         findings.append(_of_another())
     if findings:
         raise RefusedError.of(findings)
-    fact = Fact(publication.request_id, publication.approval_group, publication.state)
+    fact = Fact(
+        publication.request_id, publication.approval_group, publication.state, changed_at=publication.changed_at
+    )
     if revisions:
         newest = revisions[-1].revision
         fact = replace(fact, csr=newest.csr, names=_names(newest), product=newest.policy.product)
@@ -122,7 +126,7 @@ def _check_content(issuance: Issuance, revision: Revision, *, within: tuple[date
     approved = approved_fields(revision, issuance, issuance.chain[:2][-1])
     leaf = parse_certificate(issuance.chain[0])
     findings = [*check_term(issuance, revision, within), *compare_with_approved(leaf, approved)]
-    if findings:
+    if refuses(findings):
         raise RefusedError.of(findings)
 
 

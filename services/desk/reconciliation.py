@@ -59,7 +59,11 @@ class Patience:
     def covers(self, text: str | None) -> bool:
         """Whether this moment, in ISO 8601, was within the grace; one that can't be read was not."""
         moment = moment_of(text)
-        return moment is not None and self.now - moment < self.grace
+        return moment is not None and not self.is_over(moment)
+
+    def is_over(self, moment: datetime | None) -> bool:
+        """Whether this moment is known and was before the grace."""
+        return moment is not None and self.now - moment >= self.grace
 
 
 def moment_of(text: str | None) -> datetime | None:
@@ -331,6 +335,14 @@ def _duplicate(fact: Fact, order: OrderInfo, which: str) -> Iterator[Discrepancy
 
 def _check_under_way(fact: Fact, orders: Sequence[OrderInfo], patience: Patience) -> Iterator[Discrepancy]:
     """The orders for a request of which none was published yet: one of them is to be expected."""
+    if not orders and fact.state is State.APPROVED and fact.order_id is None and patience.is_over(fact.changed_at):
+        text = "it is approved, and the CA has no order for it"
+        yield _about(
+            fact,
+            finding("reconcile.overdue", text, value=fact.request_id, severity=Severity.WARNING),
+            f"See why: ra orders show {fact.request_id}. If the issuer's ledger does not know it, as after a restore, "
+            f"have it told again: ra orders resend {fact.request_id}",
+        )
     alive = [order for order in orders if order.status not in ENDED]
     if len(alive) > 1:
         for order in alive:
@@ -420,11 +432,12 @@ def _is_revoked(order: OrderInfo) -> bool:
 def _is_for(fact: Fact, order: OrderInfo) -> bool:
     """Whether the order is for what the request asked for, as far as the CA shows it.
 
-    The CA takes the names from the order and not from the CSR; `www.` of a name it may add by itself.
+    The CA takes the names from the order and not from the CSR; `www.` of a name, and a wildcard's domain, it may add
+    by itself.
     """
     shown = order.certificate
     names = {name.lower() for name in (*shown.dns_names, shown.common_name or "") if name}
-    strange = {name for name in names - fact.names if name.removeprefix("www.") not in fact.names}
+    strange = {name for name in names - fact.names if not {name.removeprefix("www."), f"*.{name}"} & fact.names}
     return not strange and _csr_of(order) in {None, fact.csr}
 
 

@@ -296,6 +296,10 @@ class RaClient:
         command = _made(commands.SettleOrder, request_id=request_id, adopt=adopt)
         return await self._ask(command, replies.SettleResult)
 
+    async def resend_verdict(self, request_id: str) -> replies.ResendResult:
+        """Have the issuer told of an approval once more, which its ledger has lost."""
+        return await self._ask(_made(commands.ResendVerdict, request_id=request_id), replies.ResendResult)
+
     async def revoke(self, request_id: str, reason: RevocationReason, notes: str = "") -> replies.RevokeResult:
         """Have an issued certificate revoked; the answer says that this is accepted, not yet that it is done."""
         command = _made(commands.RevokeCertificate, request_id=request_id, reason=reason, notes=notes)

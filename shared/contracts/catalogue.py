@@ -97,6 +97,7 @@ COMMANDS: tuple[CommandContract, ...] = (
     CommandContract(
         "ra.request.withdraw.v1", commands.WithdrawRequest, Duty.APPROVAL, "withdraw", replies.WithdrawResult
     ),
+    CommandContract("ra.verdict.resend.v1", commands.ResendVerdict, Duty.APPROVAL, "resend", replies.ResendResult),
     CommandContract(
         "ra.certificate.download.v1",
         commands.DownloadCertificate,

@@ -110,6 +110,12 @@ class WithdrawRequest(Model):
     request_id: RequestIdField
 
 
+class ResendVerdict(Model):
+    """Have the issuer told of an approval once more, which its ledger has lost. Answered by `ResendResult`."""
+
+    request_id: RequestIdField
+
+
 class DownloadCertificate(Model):
     """Fetch an issued certificate. Answered by `DownloadResult`."""
 

@@ -348,6 +348,13 @@ class OrderResult(Result):
     next_look: datetime | None = None
 
 
+class ResendResult(Result):
+    """The verdict is told again."""
+
+    request_id: RequestIdField
+    state: State
+
+
 class SettleResult(Result):
     """The decision is accepted; the CA is asked before it is done."""
 

@@ -22,7 +22,7 @@ from shared.evidence.verification import (
 )
 from shared.policy.fitness import last_day, purposes_of
 from shared.policy.products import product_of
-from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.model import Model, mistakes
 from shared.vocabulary.names import RequestIdField
 from shared.x509.certificate import identify_certificate, parse_certificate, verify_chain
@@ -93,7 +93,7 @@ def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Sto
             *check_term(issuance, approval.revision.revision, (approval.verdict_signed_at, signed.signed_at)),
             *check_issued(issuance, approval.revision.revision, anchor, issued_at=signed.signed_at),
         ]
-        if findings:
+        if refuses(findings):
             raise RefusedError.of(findings)
     leaf = identify_certificate(issuance.chain[0])
     steps.append(

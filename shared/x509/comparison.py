@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.findings import Finding, Severity, finding
 from shared.vocabulary.names import Digest
 from shared.x509.certificate import CarriedExtension, IssuedCertificate, parse_certificate, was_issued_by
 from shared.x509.dns import check_dns_name, normalise_dns
@@ -137,7 +137,7 @@ class ApprovedFields:
 
 
 def compare_with_approved(issued: IssuedCertificate, approved: ApprovedFields) -> list[Finding]:
-    """Every difference between the two, as findings `issued.…`; an empty list means that it may be delivered.
+    """Every difference between the two, as findings `issued.…`; without an error among them it may be delivered.
 
     Raises `RefusedError` with `certificate.unreadable` when the approved issuer is no certificate.
     """
@@ -262,6 +262,10 @@ def _compare_validity(issued: IssuedCertificate, approved: ApprovedFields) -> It
     if issued.not_after > approved.not_after_latest:
         message = f"it is valid beyond {approved.not_after_latest.isoformat()}"
         yield finding("issued.validity-too-long", message, value=issued.not_after.isoformat())
+    elif issued.not_after.date() < approved.not_after_latest.date():
+        message = f"the CA has cut it short: it was ordered until {approved.not_after_latest.date()}"
+        cut = issued.not_after.isoformat()
+        yield finding("issued.validity-shorter", message, value=cut, severity=Severity.WARNING)
     if issued.not_before < approved.not_before_earliest:
         message = f"it is valid before {approved.not_before_earliest.isoformat()}"
         yield finding("issued.backdated", message, value=issued.not_before.isoformat())

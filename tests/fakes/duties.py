@@ -15,6 +15,7 @@ from services.approval.due import DueCases
 from services.approval.editing import EditHandler
 from services.approval.holding import HeldCases
 from services.approval.model import KnownFacts
+from services.approval.resending import ResendVerdictHandler
 from services.approval.verdicts import Verdicts
 from services.approval.waiting import ListPendingHandler
 from services.intake import handlers as intake
@@ -326,6 +327,7 @@ class Approval(InProcess):
             (commands.EditRequest, EditHandler(cases, in_force, self.linter, self.key, clock)),
             (commands.ApproveRequest, decision),
             (commands.DenyRequest, decision),
+            (commands.ResendVerdict, ResendVerdictHandler(cases, in_force, verdicts, clock)),
             (commands.WithdrawRequest, withdrawing.WithdrawRequestHandler(cases, in_force, withdrawals, clock)),
             (commands.ListPending, ListPendingHandler(cases, in_force, clock)),
             (commands.ShowCase, approval.ShowCaseHandler(cases, in_force, verdicts, clock)),

@@ -122,6 +122,7 @@ def sample_commands() -> dict[type[Model], Model]:
         commands.ApproveRequest(request_id=REQUEST, decision=decided[DecisionKind.APPROVE]),
         commands.DenyRequest(request_id=REQUEST, decision=decided[DecisionKind.DENY]),
         commands.WithdrawRequest(request_id=REQUEST),
+        commands.ResendVerdict(request_id=REQUEST),
         commands.DownloadCertificate(request_id=REQUEST, format="pem-x509", chain=False),
         commands.ListOrders(approval_group=WEB, states=(OrderState.UNCLEAR,), after=REQUEST, limit=7),
         commands.ShowOrder(request_id=REQUEST),
@@ -310,6 +311,7 @@ def sample_results() -> dict[type[Result], Result]:
             expires_on=date(2027, 2, 28),
             next_look=MOMENT,
         ),
+        replies.ResendResult(request_id=REQUEST, state=State.APPROVED),
         replies.SettleResult(request_id=REQUEST, state=OrderState.UNCLEAR),
         replies.RevokeResult(
             request_id=REQUEST, state=State.ISSUED, reason=RevocationReason.SUPERSEDED, certificate=DIGEST

@@ -70,6 +70,7 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
         "ra.request.approve.v1": None,
         "ra.request.deny.v1": None,
         "ra.request.withdraw.v1": None,
+        "ra.verdict.resend.v1": None,
         "ra.case.list.v1": None,
         "ra.case.show.v1": None,
     },

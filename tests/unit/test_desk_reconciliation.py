@@ -317,6 +317,14 @@ def test_an_old_order_for_an_approved_request_is_overdue() -> None:
         assert overdue.finding.severity == "warning"
 
 
+def test_an_approved_request_that_the_ca_has_no_order_for_is_overdue_after_the_grace() -> None:
+    waiting = fact(changed_at=NOW - timedelta(hours=2))
+    overdue = the_one(found([waiting], []), "overdue")
+    assert f"ra orders resend {waiting.request_id}" in overdue.proposal
+    assert found([fact(changed_at=NOW - timedelta(minutes=59))], []) == []
+    assert found([replace(waiting, state=State.PENDING)], []) == []
+
+
 def test_a_moment_without_a_zone_is_utc() -> None:
     created = (NOW - timedelta(minutes=5)).replace(tzinfo=None).isoformat()
     the_one(found([fact()], [strange("pending", date_created=created)]), "in-flight")

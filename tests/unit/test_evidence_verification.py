@@ -235,7 +235,7 @@ def test_evidence_of_another_ca_does_not_verify_against_this_anchor() -> None:
 @pytest.mark.parametrize(
     ("change", "codes"),
     [
-        ({"expires_on": (NOW + 300 * DAY).date()}, {"issued.term-differs"}),
+        ({"expires_on": (NOW + 300 * DAY).date()}, {"issued.term-differs", "issued.validity-shorter"}),
         ({"ordered_on": (NOW - 5 * DAY).date()}, {"evidence.order", "issued.term-differs"}),
         ({"ordered_on": (NOW + 5 * DAY).date()}, {"evidence.order", "issued.term-differs", "issued.backdated"}),
     ],

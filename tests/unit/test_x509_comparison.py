@@ -6,11 +6,12 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
+from shared.vocabulary.findings import Severity
 from shared.x509.certificate import parse_certificate
 from shared.x509.comparison import RULES, ApprovedFields, CertificateKind, Rule, compare_with_approved
 from shared.x509.extensions import USAGES, CertificateExtension
 from shared.x509.names import Attribute, DistinguishedName, SubjectAltNames
-from tests.vectors.x509.builders import LEAF, LOWER, NAMES, NOON, SIGNING, SUBJECT, UPPER, Plan
+from tests.vectors.x509.builders import LEAF, LOWER, NAMES, SIGNING, SUBJECT, UPPER, Plan
 
 ISSUED = parse_certificate(LEAF.issue())
 APPROVED = ApprovedFields(
@@ -73,6 +74,12 @@ def test_a_public_ca_may_add_the_domain_of_an_approved_wildcard_and_a_private_on
     assert codes(plan, approved) == []
     assert codes(plan, replace(approved, kind=CertificateKind.PRIVATE)) == ["issued.names-differ"]
     assert codes(replace(plan, names=with_dns("*.example.com", "com")), approved) == ["issued.names-differ"]
+
+
+def test_a_certificate_that_the_ca_has_cut_short_is_delivered_with_a_warning() -> None:
+    shorter = replace(LEAF, not_after=LEAF.not_after - timedelta(days=1))
+    (found,) = compare_with_approved(parse_certificate(shorter.issue()), APPROVED)
+    assert (found.code, found.severity) == ("issued.validity-shorter", Severity.WARNING)
 
 
 def test_a_certificate_may_begin_at_the_first_second_that_was_approved_and_not_before() -> None:
@@ -261,7 +268,7 @@ def test_without_an_approved_common_name_the_ca_may_take_an_approved_name_for_it
 
 
 def test_validity_may_end_at_the_last_second_and_no_later() -> None:
-    assert codes(replace(LEAF, not_after=NOON)) == []
+    assert codes(replace(LEAF, not_after=LEAF.not_after)) == []
     assert codes(replace(LEAF, not_after=LEAF.not_after + timedelta(seconds=1))) == ["issued.validity-too-long"]
 
 

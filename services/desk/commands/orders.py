@@ -67,3 +67,11 @@ def settle(
     result = desk.ask(lambda client: client.settle_order(request, adopt=adopt))
     desk.screen.result(result)
     desk.screen.say(f"Accepted. The CA is asked once more and then it is done: ra orders show {result.request_id}")
+
+
+@command(app, "resend")
+def resend(desk: Desk, *, request: RequestArgument) -> None:
+    """Have the issuer told once more of an approved request that its ledger does not know, after it was restored."""
+    result = desk.ask(lambda client: client.resend_verdict(request))
+    desk.screen.result(result)
+    desk.screen.say(f"The issuer is told again. See what comes of it: ra orders show {result.request_id}")

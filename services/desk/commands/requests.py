@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from services.desk.case_view import longest_validity
 from services.desk.exits import usage
 from services.desk.fields import dn_rows, extension_rows
 from services.desk.files import STANDARD, named_by_message, write_output
@@ -45,7 +46,7 @@ def show_options(desk: Desk) -> None:
                 ("Enrollment methods", listed(signing.enrollment_methods)),
                 ("Key types", safe(", ".join(signing.key_types))),
                 ("Signature hashes", safe(", ".join(signing.signature_hashes))),
-                ("Valid for at most", f"{signing.max_validity_days} days"),
+                ("Valid for at most", longest_validity(signing.trust, signing.max_validity_days)),
             ],
         )
     for group in options.approval_groups:
