@@ -763,6 +763,15 @@ def test_an_unclear_order_is_settled_in_one_of_two_ways(
     ]
 
 
+def test_an_approval_that_a_ledger_has_lost_is_told_again(desk: Desk) -> None:
+    told = replies.ResendResult(request_id=RequestId(REQUEST), state=State.APPROVED)
+    desk.broker.answers[commands.ResendVerdict] = _always(told)
+    result = desk.run("orders", "resend", REQUEST)
+    assert result.exit_code == Exit.OK
+    assert f"ra orders show {REQUEST}" in result.stdout
+    assert desk.broker.commands() == [commands.ResendVerdict(request_id=RequestId(REQUEST))]
+
+
 @pytest.mark.parametrize("arguments", [(), ("--adopt", "77", "--none")])
 def test_without_saying_one_of_them_nothing_is_settled(desk: Desk, arguments: tuple[str, ...]) -> None:
     result = desk.run("orders", "settle", REQUEST, *arguments)
