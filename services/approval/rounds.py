@@ -42,14 +42,12 @@ class Rounds:
         """Go on for ever; a fault of ours in one round does not keep the next from being gone."""
         while True:
             await self.gate.passed()
-            changed = asyncio.ensure_future(self.in_force.changed())
-            try:
-                await self._tried()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(ROUND_SECONDS):
-                        await changed
-            finally:
-                changed.cancel()
+            policy = self.in_force.policy
+            await self._tried()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ROUND_SECONDS):
+                    if self.in_force.policy is policy:
+                        await self.in_force.changed()
 
     async def _tried(self) -> None:
         try:

@@ -19,12 +19,13 @@ from shared.client.errors import CommandRefusedError
 from shared.clock import SystemClock
 from shared.contracts.content import RequestContent
 from shared.contracts.notices import DecisionAwaited
-from shared.contracts.replies import RequestSummary, StatusResult
+from shared.contracts.replies import DecisionResult, RequestSummary, StatusResult
 from shared.digicert.client import DigiCertClient
 from shared.digicert.errors import CaRefusedError
 from shared.digicert.models import OrderBody
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import read_evidence, verify_evidence
+from shared.evidence.steps import DecisionKind
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
@@ -137,6 +138,27 @@ async def test_a_withdrawn_request_can_no_longer_be_approved(people: People) -> 
         await people.alice.approve(case)
     assert [found.code for found in refused.value.findings] == ["decision.too-late"]
     assert (await reach(people, request_id, State.WITHDRAWN)).request.state is State.WITHDRAWN
+
+
+async def test_who_wants_an_issued_certificates_request_back_is_told_that_it_is_too_late(people: People) -> None:
+    request_id = await issued(people)
+    with pytest.raises(CommandRefusedError) as refused:
+        await people.shop.withdraw(request_id)
+    assert [found.code for found in refused.value.findings] == ["withdrawal.too-late"]
+
+
+async def test_several_requests_are_approved_by_one_signature_of_each_approver(stack: Stack, people: People) -> None:
+    anchor = Anchor.of(stack.policy)
+    asked = [await submitted(people) for _ in range(3)]
+    for approver in (people.alice, people.ben):
+        cases = [await approver.show_case(request_id) for request_id in asked]
+        answers = await approver.decide(cases, DecisionKind.APPROVE, "all of them")
+        assert [type(answers[request_id]) for request_id in asked] == [DecisionResult] * 3
+    for request_id in asked:
+        await reach(people, request_id, State.ISSUED)
+        exported = await people.shop.export_evidence(request_id)
+        evidence = read_evidence(exported.evidence.encode())
+        assert verify_evidence(evidence, anchor, now=SystemClock().now()).issued
 
 
 async def test_one_denial_ends_a_request(stack: Stack, people: People) -> None:

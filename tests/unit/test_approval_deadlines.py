@@ -1,6 +1,7 @@
 """What time does to a request that waits for its approvers: reminders, its end, and what a new policy changes."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -324,3 +325,45 @@ async def test_the_age_of_the_oldest_undecided_request_is_told_by_group() -> Non
     await first.send(first.denial_by("carol", at=duty.clock.now()), by="carol")
     await rounds.go()
     assert age() == 3600
+
+
+async def test_rounds_go_on_by_themselves_and_at_once_when_another_policy_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry, case = CollectorRegistry(), await open_case()
+    case.duty.clock.advance(HOUR)
+    monkeypatch.setattr("services.approval.rounds.ROUND_SECONDS", 3600.0)
+    running = asyncio.create_task(rounds_of(case.duty, registry).run())
+
+    async def until(holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not holds():  # noqa: ASYNC110 - nothing waits longer than the event loop's next turn
+                await asyncio.sleep(0)
+
+    def age() -> float | None:
+        return registry.get_sample_value("ra_requests_oldest_undecided_seconds", {"approval_group": "web"})
+
+    def due() -> int | None:
+        (stored,) = case.duty.cases.all()
+        return stored.due
+
+    await until(lambda: age() == 3600)
+    case.duty.adopt(world.newer_policy(*SHORT))
+    await until(lambda: due() == round((NOW + 2 * HOUR).timestamp() * 1000))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_database_that_is_away_cuts_a_round_short_and_the_next_is_gone() -> None:
+    case = await open_case()
+    closed: list[bool] = []
+    gate = Gate("database", case.duty._probe, on_change=closed.append)
+    rounds = Rounds(
+        case.duty.cases, case.duty.in_force, CaseMetrics(CollectorRegistry()), case.duty.clock, gate, lambda: None
+    )
+    case.duty.cases.away = True
+    await rounds._tried()
+    assert closed == [True, False]
+    await gate.aclose()
+    case.duty.cases.away = False
+    await rounds._tried()
