@@ -37,8 +37,8 @@ def timed(case: Case, policy: Policy) -> Case:
     """The case with the time at which there is something to do next, as this policy has it."""
     if case.state is not State.PENDING:
         return case.model_copy(update={"due": None})
-    if case.timed_by > policy.serial:  # another copy has a newer policy
-        return case
+    if case.timed_by > policy.serial:  # another copy has a newer policy: it is to look at once, if nobody would
+        return case.model_copy(update={"due": 0}) if case.due is None else case
     group, due = group_of(case, policy), case.due
     if not case.held_because:
         times = () if group is None else (expires_at(case, group), reminds_at(case, group))

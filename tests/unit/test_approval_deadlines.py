@@ -205,10 +205,29 @@ async def test_a_copy_that_has_the_older_policy_still_lets_nothing_expire_by_it(
     due = (await case.stored()).model_copy(update={"due": 0})
     late = Approval(world.policy_text(**dict(SHORT)))
     late.cases, late.clock.instant = case.duty.cases, NOW + 11 * HOUR
-    late.runtime._routes = late.routes()
+    late.runtime = late.new_runtime()
     await late.due.advance(due)
     assert lifecycle(late.publisher.published) == []
     assert (await case.stored()).state is State.PENDING
+
+
+async def test_what_comes_back_to_a_copy_with_the_older_policy_is_looked_at_by_one_with_the_newer() -> None:
+    case = await open_case()
+    newer = case.duty
+    newer.adopt(world.newer_policy(*SHORT))
+    await rounds_of(newer).go()
+    await case.decide("approved")
+    older = Approval()
+    older.cases = newer.cases
+    older.runtime = older.new_runtime()
+    verdict = (await case.stored()).verdict
+    back = events.RequestReturned(
+        request_id=case.id, approval_group=case.begun.revision.policy.approval_group, verdict=verdict, findings=()
+    )
+    await older.handle(event(back, sequence=3))
+    assert await look(newer, NOW) == []
+    stored = await case.stored()
+    assert (stored.state, stored.due) == (State.PENDING, round((NOW + 2 * HOUR).timestamp() * 1000))
 
 
 async def test_a_request_that_the_policy_no_longer_allows_expires_as_well() -> None:
