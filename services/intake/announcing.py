@@ -20,6 +20,10 @@ from shared.vocabulary.names import IdentityName
 from shared.vocabulary.states import State
 
 NEW_REQUEST = "a new request awaits your decision"
+MOST_TOLD = 100
+"""Approvers who are told of a request; the others find it in their list."""
+MOST_SUBJECT = 300
+"""Characters of a subject in such a notice."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +130,13 @@ class Announcer:
         receivers: Sequence[IdentityName],
         occasion: Occasion,
     ) -> Announced:
-        """The decision of these identities is awaited."""
+        """The decision of these identities is awaited; a record keeps what each of them is told."""
+        receivers = receivers[:MOST_TOLD]
         notice = DecisionAwaited(
             request_id=record.id,
             approval_group=record.approval_group,
             name=record.name,
-            subject=record.subject,
+            subject=record.subject[:MOST_SUBJECT],
             requesters=record.requesters,
             why=why,
             message=message,

@@ -76,12 +76,13 @@ class Schedule(Generic[WorkT]):
         concurrency: int,
         on_done: Callable[[], None],
         on_failure: Callable[[], None],
-        every_seconds: float = POLL_SECONDS,
+        every_seconds: float | None = None,
         before: Sequence[Gate] = (),
     ) -> None:
         """`gate` is the database's; `on_failure` is told when a step failed through a fault of ours.
 
-        It looks for due work at least as often as `every_seconds`, and only while the gates `before` it are open.
+        It looks for due work at least as often as `every_seconds`, if not as usual, and only while the gates `before`
+        it are open.
         """
         self._store = store
         self._advance = advance
@@ -91,7 +92,7 @@ class Schedule(Generic[WorkT]):
         self._concurrency = concurrency
         self._on_done = on_done
         self._on_failure = on_failure
-        self._every_seconds = every_seconds
+        self._every_seconds = POLL_SECONDS if every_seconds is None else every_seconds
         self._wake = asyncio.Event()
         self._lanes: dict[str | None, deque[WorkT]] = {}
         """What waits here, by group; the group whose turn it is stands first."""

@@ -125,6 +125,19 @@ def _policy_with(change: Callable[[str], str]) -> Spoil:
     return spoil
 
 
+def _mail(**changes: object) -> Spoil:
+    """Mail, with a mistake."""
+    good = {
+        "host": "mail.example.com",
+        "port": 587,
+        "tls": "starttls",
+        "from_address": "countersign@example.com",
+        "organisation": "Example Ltd",
+        "request_domains": ["example.com"],
+    }
+    return lambda settings, _: settings.__setitem__("mail", {**good, **changes})
+
+
 MISTAKES: dict[str, tuple[Spoil, str, str]] = {
     "an unknown setting": (_put("broker", "colour", "red"), "config.invalid", "broker.colour"),
     "an unknown table": (
@@ -197,6 +210,28 @@ def test_a_mistake_about_the_ca_ends_the_duties_that_talk_to_it(
 ) -> None:
     spoil, code, named = CA_MISTAKES[what]
     _refused(check(duty, amended(duty, spoil)), duty, code, named)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "named"),
+    [
+        (_mail(tls="none"), "config.invalid", "for a server on this machine only"),
+        (_mail(username="us"), "config.invalid", "`username` and `password_file` both"),
+        (_mail(username="us", password_file="none"), "config.secret-unreadable", "none: No such file"),
+        (_mail(ca_file="none"), "config.mail-ca-file", "mail.ca_file"),
+        (_mail(templates="none"), "config.mail-templates", "mail.templates"),
+    ],
+)
+def test_a_mistake_about_mail_ends_intake_with_a_line_that_says_what_to_mend(
+    amended: Callable[[Duty, Spoil], Path], spoil: Spoil, code: str, named: str
+) -> None:
+    _refused(check(Duty.INTAKE, amended(Duty.INTAKE, spoil)), Duty.INTAKE, code, named)
+
+
+def test_good_settings_of_mail_are_called_good_though_no_such_server_is_there(
+    amended: Callable[[Duty, Spoil], Path],
+) -> None:
+    assert check(Duty.INTAKE, amended(Duty.INTAKE, _mail())).returncode == 0
 
 
 def test_roots_that_are_no_certificates_end_the_issuer(amended: Callable[[Duty, Spoil], Path]) -> None:

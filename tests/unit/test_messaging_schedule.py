@@ -38,8 +38,11 @@ class Works:
         self.inside = self.most_inside = 0
         self.done: list[str] = []
         self.failures = 0
+        self.back: set[str] = set()
+        """What was away and is there again."""
         self.clock = FixedClock()
         self.gate = Gate("database", self._probe, on_change=lambda _: None)
+        self.before = Gate("mail", self._probe, on_change=lambda _: None)
         self.schedule = Schedule(
             self,
             self.advance,
@@ -48,6 +51,7 @@ class Works:
             concurrency=concurrency,
             on_failure=self._failed,
             on_done=lambda: None,
+            before=[self.before],
         )
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Piece]:
@@ -73,7 +77,8 @@ class Works:
             self.waiting.remove(piece.id)
 
     async def _probe(self) -> None:
-        raise UnavailableError("database", "gone")
+        if not self.back:
+            raise UnavailableError("database", "gone")
 
     def _failed(self) -> None:
         self.failures += 1
@@ -155,6 +160,20 @@ async def test_a_database_that_is_away_closes_the_gate_and_nothing_more_is_looke
     assert len(works.asked) == 1
     looking.cancel()
     await works.gate.aclose()
+
+
+async def test_nothing_is_looked_for_while_a_gate_before_it_is_closed() -> None:
+    works = Works("a")
+    works.before.close(UnavailableError("mail", "gone"))
+    running = asyncio.create_task(works.schedule.run())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert works.asked == []
+    works.back.add("mail")
+    await works.begin(1)
+    await works.schedule.finish(10)
+    running.cancel()
+    assert works.done == ["a"]
 
 
 @pytest.mark.parametrize(("dependency", "stays_open"), [("database", False), ("broker", True), ("the CA", True)])
