@@ -196,7 +196,9 @@ WRONG = {
     "another password": Wrong("535", lambda folder: {"password_file": _file("other", "guessed", folder)}),
     "a certificate that nobody vouches for": Wrong("CERTIFICATE_VERIFY_FAILED", lambda _: {"ca_file": None}),
     "a certificate of another name": Wrong("CERTIFICATE_VERIFY_FAILED", host="mail.example.net"),
-    "no TLS, whoever took it away": Wrong("STARTTLS", offers_tls=False),
+    "no TLS, whoever took it away": Wrong(
+        "STARTTLS", lambda _: {"username": None, "password_file": None}, offers_tls=False
+    ),
 }
 
 
