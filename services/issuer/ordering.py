@@ -1,8 +1,9 @@
 """Ordering: one step of one ledger entry at a time, each stored before the next, none of them done twice."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 
@@ -159,7 +160,7 @@ class Ordering:
             intended_at_ms=milliseconds(now.timestamp()),
             findings=(),
             settlement=None,
-            due=self.books.later(self.pace.lease),
+            due=milliseconds((now + self.pace.lease).timestamp()),
         )
 
     async def _order(self, order: Order, approval: VerifiedApproval) -> None:
@@ -172,15 +173,20 @@ class Ordering:
         except OrderRefusedError as refused:
             await self._fail(order, refused.findings)
         except OrderUncertainError as uncertain:
-            await self.books.look_later(order, uncertain.findings)
+            await self._unanswered(order, uncertain.findings)
         except TimeoutError:
             text = "the CA has not answered, and may have taken the order: it is asked before it is ordered again"
-            await self.books.look_later(order, [finding("order.unanswered", text)])
+            await self._unanswered(order, [finding("order.unanswered", text)])
         except NotNowError as not_now:
             log.warning("the CA did not take the order", request=order.id, reason=str(not_now))
             await self.books.heed(order.model_copy(update={"state": OrderState.ACCEPTED}), not_now)
         else:
             await self._note(order, placed)
+
+    async def _unanswered(self, order: Order, findings: Sequence[Finding]) -> None:
+        """It is not known whether there is an order; it was begun when we stored the intent, by our own clock."""
+        self.recovery.watch.begin(order, datetime.fromtimestamp(order.intended_at_ms / 1000, UTC))
+        await self.books.look_later(order, findings)
 
     # --- after an end that is not known -----------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """What to do where there may be an order at the CA already: the CA is asked before anything is ordered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -10,9 +10,11 @@ from services.issuer.books import Pace
 from services.issuer.model import Order
 from services.issuer.ports import ID_TAKEN, UNCLEAR, CertificateAuthority
 from services.issuer.searching import Found, Search, Sighting
+from services.issuer.watching import Watch
 from shared.clock import Clock
 from shared.messaging.schedule import milliseconds
 from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.orders import OrderState
 
 log = structlog.get_logger()
 
@@ -57,6 +59,7 @@ class Recovery:
     pace: Pace
     begun: datetime
     """When this process began: of what began before, the CA may have an order that this ledger does not know of."""
+    watch: Watch = field(default_factory=Watch)
 
     def wait_before(self, order: Order) -> timedelta | None:
         """How long to wait before the CA is asked what it has of a new entry; none if it need not be asked.
@@ -72,25 +75,29 @@ class Recovery:
 
     async def step(self, order: Order) -> Step:
         """What to do about an entry of which there may be an order."""
-        return _next_step(order, await Search(self.ca)(order), reliable=self._is_reliable(order))
+        reliable = self._is_reliable(order)
+        return _next_step(order, await Search(self.ca)(order), reliable=reliable)
 
     async def settled(self, order: Order) -> Step:
         """What an operator's decision leads to, against what the CA says now."""
+        reliable = self._is_reliable(order)
         sighting = await Search(self.ca)(order)
         wanted = order.settlement.adopt if order.settlement else None
         resembles = wanted is not None and await self.ca.resembles(wanted, rules.sought(order))
-        step = _settled_step(order, sighting, resembles=resembles, reliable=self._is_reliable(order))
+        step = _settled_step(order, sighting, resembles=resembles, reliable=reliable)
         log.warning("an operator has decided", request=order.id, decision=order.settlement, leads_to=step)
         return step
 
     def _is_reliable(self, order: Order) -> bool:
-        """Whether an order of this would be visible by now, whoever placed it.
+        """Whether the CA shows, if it is asked from now on, any order of this, whoever placed it.
 
-        It was begun within the first half of a lease and ended within another half, or before this process began.
+        Of what is only accepted, none is under way; one that the ledger has forgotten ended before this process began.
         """
-        lease = milliseconds(self.pace.lease.total_seconds())
-        ended = max(milliseconds(self.begun.timestamp()), order.intended_at_ms + lease)
-        return self._now_ms >= ended + self._lag_ms
+        if order.state is OrderState.ACCEPTED:
+            ended = self.begun
+        else:
+            ended = self.watch.since(order, now=self.clock.now()) + self.pace.lease
+        return self.clock.now() >= ended + self.pace.lookup_lag
 
     @property
     def _lag_ms(self) -> int:

@@ -157,12 +157,13 @@ class Stepping:
 
 
 class SteppingTransport(httpx.AsyncBaseTransport):
-    """The way to the sandbox; `refused` are the endpoints at which so many calls more meet nobody."""
+    """The way to the sandbox."""
 
-    def __init__(self, inner: InProcess, life: Life, refused: dict[str, int]) -> None:
+    def __init__(self, inner: InProcess, life: Life, office: "Office") -> None:
         self._inner = inner
         self._life = life
-        self._refused = refused
+        self._refused = office.refused
+        self._late = office.late
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix(PREFIX)
@@ -171,6 +172,9 @@ class SteppingTransport(httpx.AsyncBaseTransport):
             if left and ENDPOINTS[name].is_called(request.method, path):
                 self._refused[name] -= 1
                 raise httpx.ConnectError("nobody listens", request=request)
+        for name, seconds in self._late.items():
+            if ENDPOINTS[name].is_called(request.method, path):
+                await asyncio.sleep(seconds)
         response = await self._inner.handle_async_request(request)
         self._life.step(f"after {request.method} {path}")
         return response
@@ -201,6 +205,8 @@ class Office:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     refused: dict[str, int] = field(default_factory=dict)
     """How many calls more meet nobody at the CA, by endpoint."""
+    late: dict[str, float] = field(default_factory=dict)
+    """How many seconds calls are on their way to the CA beside the usual, by endpoint."""
 
     @classmethod
     def opened(cls, ground: "Ground", groups: tuple[str, ...] = ("web",), **settings: Any) -> "Office":
@@ -253,9 +259,9 @@ class Office:
                 await asyncio.sleep(look_every)
 
     @asynccontextmanager
-    async def process(self) -> AsyncIterator["Process"]:
-        """A running process of the issuer, which ends in order."""
-        process = Process(self)
+    async def process(self, *, ahead: timedelta = timedelta(0)) -> AsyncIterator["Process"]:
+        """A running process of the issuer, which ends in order; its clock may be wrong."""
+        process = Process(self, ahead=ahead)
         running = asyncio.create_task(process.live())
         try:
             yield process
@@ -282,10 +288,10 @@ class Office:
 class Process:
     """One process of the issuer, put together as its composition root does."""
 
-    def __init__(self, office: Office, crash_at: int | None = None) -> None:
+    def __init__(self, office: Office, crash_at: int | None = None, *, ahead: timedelta = timedelta(0)) -> None:
         self.office = office
         self.life = life = Life(crash_at)
-        registry, clock, pace = CollectorRegistry(), office.clock, office.pace
+        registry, clock, pace = CollectorRegistry(), VirtualClock(ahead), office.pace
         self.in_force = PolicyInForce(office.policy)
         self.gate = Gate("database", self._probe, on_change=lambda _: None)
         orders: Any = Stepping(office.orders, life)
@@ -372,7 +378,7 @@ class Process:
 
     def _client(self) -> DigiCertClient:
         office = self.office
-        transport = SteppingTransport(InProcess(build_app(office.sandbox), office.latency), self.life, office.refused)
+        transport = SteppingTransport(InProcess(build_app(office.sandbox), office.latency), self.life, office)
         quota = None
         if office.windows:
             accounts: Any = Stepping(office.accounts, self.life)

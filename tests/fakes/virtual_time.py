@@ -3,6 +3,7 @@
 import asyncio
 import selectors
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -39,12 +40,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.waited
 
 
+@dataclass(frozen=True)
 class VirtualClock:
     """The clock of the running virtual loop, which starts at `NOW`; whole milliseconds, as the machine's own."""
 
+    ahead: timedelta = timedelta(0)
+    """By how much it is wrong."""
+
     def now(self) -> datetime:
         elapsed = asyncio.get_running_loop().time()
-        return NOW + timedelta(milliseconds=int(elapsed * 1000 + 1e-6))
+        return NOW + self.ahead + timedelta(milliseconds=int(elapsed * 1000 + 1e-6))
 
     def seconds(self) -> float:
         """The same, in full, as seconds since 1970."""

@@ -222,3 +222,22 @@ def test_an_order_is_placed_in_the_container_that_the_policy_names(ground: Groun
         assert order.submission.container.id == CONTAINER_ID
 
     run_virtually(story())
+
+
+@pytest.mark.parametrize("ahead", [(0, 0), (0, 31), (0, 91), (-120, 120), (120, -120), (0, 86_400)])
+def test_two_copies_order_once_however_much_their_clocks_differ(ground: Ground, ahead: tuple[int, int]) -> None:
+    """What one copy has just begun, the other's clock takes for long over, while the order is on its way to the CA."""
+
+    async def story() -> None:
+        office = Office.opened(ground, late={"order.place": 6.0})
+        office.knobs(alternate_lag_seconds=25, info_lag_seconds=25)
+        async with AsyncExitStack() as copies:
+            for seconds in ahead:
+                await copies.enter_async_context(office.process(ahead=timedelta(seconds=seconds)))
+            await asyncio.sleep(600)
+            office.approve(csr=CSR)
+            await office.until()
+        (entry,) = office.orders.all()
+        assert (entry.state, len(office.placed())) == (OrderState.ISSUED, 1)
+
+    run_virtually(story())

@@ -1,11 +1,13 @@
 """What may be at the CA already is looked for before anything is ordered; what nobody can tell is left to people."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from services.issuer.model import Order
+from services.issuer.ports import KnownOrder, Sought
 from services.issuer.rules import MOST_FORGOTTEN, id_of_attempt, sought
 from shared.contracts import commands
 from shared.vocabulary.names import OrderId, RequestId
@@ -120,6 +122,41 @@ async def test_a_restored_intent_of_long_ago_is_not_believed_before_the_look_up_
     await case.issuer.work_off()
     assert len(ca.orders) == 1
     assert (await case.stored()).state is OrderState.ISSUED
+
+
+async def test_a_look_up_vouches_for_the_moment_at_which_it_began_and_not_for_the_one_at_which_it_ended() -> None:
+    """It began a second before an order of the last moment would show, and took two."""
+    case = await accept()
+    issuer, second = case.issuer, timedelta(seconds=1)
+    issuer.ca.lag = LEASE + LAG
+    await unanswered(case)
+    issuer.clock.advance(LEASE + LAG - second)
+    show = issuer.ca.look_alikes
+
+    async def slowly(sought: Sought) -> Sequence[KnownOrder]:
+        shown = await show(sought)
+        issuer.clock.advance(2 * second)
+        return shown
+
+    issuer.ca.look_alikes = slowly  # type: ignore[method-assign]  # a look that takes its time
+    await issuer.work_off()
+    assert len(issuer.ca.orders) == 1
+    assert (await case.stored()).state is OrderState.ISSUED
+
+
+async def test_a_new_process_waits_for_an_intent_by_its_own_clock_from_when_it_first_sees_it() -> None:
+    case = await accept()
+    issuer = case.issuer
+    issuer.ca.deaf = True
+    await issuer.ordering.advance(await case.stored())
+    issuer.ca.deaf = False
+    long_ago = (await case.stored()).model_copy(update={"intended_at_ms": 0})
+    issuer.orders.documents[case.id] = long_ago.model_dump_json()
+    issuer.ordering = issuer.new_copy()
+    issuer.clock.advance(MINUTE)
+    seen = issuer.clock.now()
+    await issuer.work_off()
+    assert [taken.placed_at >= seen + LEASE + LAG for taken in issuer.ca.orders] == [True]
 
 
 async def test_an_order_of_a_former_revision_is_taken_over_too() -> None:
