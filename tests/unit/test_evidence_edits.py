@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from services.issuer.rules import standing_denial, verify_for_order
+from shared.contracts.events import RequestApproved
 from shared.contracts.statement import JwsStatement
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
@@ -17,9 +18,11 @@ from shared.evidence.steps import EDITED, DecisionKind, Edit, Revision
 from shared.evidence.verification import follow_revisions, verify_approval, verify_revision
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, Severity, finding
+from shared.vocabulary.names import ApprovalGroupName
 from shared.x509.entered import EditedValues
 from shared.x509.names import SubjectAltNames
 from tests import world
+from tests.fakes.duties import Issuer, event
 from tests.world import NOW, Approved, decision, signing_key
 
 LATER = NOW + timedelta(minutes=10)
@@ -148,6 +151,21 @@ def test_an_edit_that_is_forged_or_serves_twice_is_never_ordered(
     forge: Callable[[Approved], Approved], code: str
 ) -> None:
     assert code in codes(forge(world.accepted()))
+
+
+@pytest.mark.parametrize(("forge", "_code"), FORGED.values(), ids=FORGED)
+async def test_nothing_is_sent_to_the_ca_for_an_edit_that_is_forged(
+    forge: Callable[[Approved], Approved], _code: str
+) -> None:
+    chain = world.judged(forge(world.accepted()), at=LATER)
+    told = RequestApproved(
+        request_id=chain.revision.request_id, approval_group=ApprovalGroupName("web"), evidence=chain.evidence
+    )
+    issuer = Issuer()
+    issuer.clock.advance(LATER - NOW)
+    await issuer.handle(event(told, sequence=2))
+    await issuer.work_off()
+    assert issuer.ca.orders == []
 
 
 def _other(field: str) -> object:
