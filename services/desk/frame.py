@@ -26,7 +26,6 @@ from shared.client.ports import Signer
 from shared.client.profile import Profile, default_profile_file, read_anchor, read_profile, read_signer
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
-from shared.evidence.jws import SigningKey
 from shared.vocabulary.findings import finding
 from shared.vocabulary.names import RequestId, RequestIdField
 
@@ -103,7 +102,7 @@ class Desk:
         return None if self.profile.trust is None else read_anchor(self.profile.trust.anchor_file)
 
     @cached_property
-    def signer(self) -> SigningKey | None:
+    def signer(self) -> Signer | None:
         """The profile's key, if it has one; its passphrase is asked for once. Raises `RefusedError` with `config.*`."""
         return read_signer(self.profile, ask_passphrase)
 

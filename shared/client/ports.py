@@ -12,7 +12,11 @@ from shared.vocabulary.keys import PublicKey
 
 
 class Signer(Protocol):
-    """Signs as one identity: a key in a file today, a token tomorrow."""
+    """Signs as one identity: a key in a file today, a token tomorrow.
+
+    This is all that client and desk ask of it. What is signed, they put together and show before; the private key and
+    what opens it never leave it.
+    """
 
     @property
     def public(self) -> PublicKey:
@@ -20,7 +24,11 @@ class Signer(Protocol):
         ...
 
     def sign(self, payload: bytes, typ: Typ, at: datetime) -> str:
-        """The compact JWS over exactly these bytes."""
+        """The compact JWS over exactly these bytes.
+
+        Raises:
+            RefusedError: `config.*`, it can't be used now, or whoever holds it does not want to.
+        """
         ...
 
 

@@ -19,6 +19,7 @@ from shared.client.errors import (
     StillWaitingError,
     UnreadableAnswerError,
 )
+from shared.client.ports import Signer
 from shared.client.profile import BrokerProfile, Profile
 from shared.contracts import commands, events, replies
 from shared.contracts.statement import JwsStatement, RevisionStatement, UnsignedSubmission
@@ -39,6 +40,7 @@ from shared.messaging.messages import (
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import finding
 from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.keys import PublicKey
 from shared.vocabulary.model import Model, digest_of
 from shared.vocabulary.names import ApprovalGroupName, IdentityName, RequestId
 from shared.vocabulary.reasons import RevocationReason
@@ -53,7 +55,12 @@ NO_OPTIONS = replies.OptionsResult(signing_certificates=(), extension_profiles=(
 
 @asynccontextmanager
 async def _client(
-    broker: FakeBroker, identity: str = "alice", *, seconds: float = 1.0, anchor: Anchor | None = None
+    broker: FakeBroker,
+    identity: str = "alice",
+    *,
+    seconds: float = 1.0,
+    anchor: Anchor | None = None,
+    signer: Signer | None = None,
 ) -> AsyncIterator[RaClient]:
     profile = Profile(
         identity=IdentityName(identity),
@@ -61,7 +68,7 @@ async def _client(
     )
     client = RaClient(
         profile,
-        signer=signing_key(identity),
+        signer=signer or signing_key(identity),
         anchor=anchor,
         timeout_seconds=seconds,
         clock=FixedClock(),
@@ -309,6 +316,41 @@ async def test_a_decision_is_signed_for_the_digest_of_what_was_shown(kind: Decis
         approver=IdentityName("alice"),
         note="looked at it",
     )
+
+
+class Token:
+    """A signer whose key is elsewhere, and whose holder is asked each time."""
+
+    def __init__(self, *, lets: bool) -> None:
+        self.lets = lets
+        self.asked: list[tuple[bytes, Typ]] = []
+
+    @property
+    def public(self) -> PublicKey:
+        return signing_key("alice").public
+
+    def sign(self, payload: bytes, typ: Typ, at: datetime) -> str:
+        self.asked.append((payload, typ))
+        if not self.lets:
+            raise RefusedError(finding("config.token-refused", "nobody touched it"))
+        return signing_key("alice").sign(payload, typ, at)
+
+
+@pytest.mark.parametrize("lets", [True, False])
+async def test_whatever_signs_is_asked_for_the_exact_bytes_and_without_it_nothing_is_sent(*, lets: bool) -> None:
+    broker, token, (case, begun) = FakeBroker(), Token(lets=lets), _case()
+    result = replies.DecisionResult(request_id=case.request_id, state=State.PENDING, approvals=1, quorum=2)
+    broker.answers[commands.ApproveRequest] = lambda _: result
+    async with _client(broker, anchor=Anchor.of(world.policy()), signer=token) as client:
+        if lets:
+            assert await client.approve(case) == result
+        else:
+            with pytest.raises(RefusedError, match="nobody touched it"):
+                await client.approve(case)
+    ((payload, typ),) = token.asked
+    assert typ is Typ.DECISION
+    assert Decision.read(payload, code="a.b").revision == begun.digest
+    assert len(broker.commands()) == lets
 
 
 @pytest.mark.parametrize("kind", list(DecisionKind))

@@ -23,6 +23,7 @@ def test_a_new_key_is_the_owners_alone_and_its_line_fits_the_policy(tmp_path: Pa
     line = next(line for line in result.stdout.splitlines() if line.startswith("keys = "))
     assert DutyKeys.model_validate(tomllib.loads(line), strict=False).keys == (read_key(path).public,)
     assert "PRIVATE" not in result.output
+    assert "has no passphrase" in result.stdout
 
 
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def new(
     key = read_key(file, lambda _: chosen or "")
     desk.screen.say(f"{file} is written; keep it to yourself. This goes into the policy, under your identity:")
     _show(desk, key)
+    if chosen is None:
+        desk.screen.say("It has no passphrase: whoever can read it signs as you. With --passphrase it has one.")
 
 
 @command(app, "show")
