@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.intake import recount
 from services.intake.recount import begin_anew
 from services.intake.tallying import BATCH, Changes, Tallying, TallyRounds
 from shared.contracts import commands
@@ -157,3 +159,11 @@ async def test_the_metric_tells_what_was_counted_even_if_the_database_was_away_m
     await asyncio.gather(running, return_exceptions=True)
     await gate.aclose()
     assert (metrics.of(State.PENDING), metrics.of(State.ISSUED)) == (1, 0)
+
+
+def test_who_asks_to_count_anew_with_settings_that_cant_be_read_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["recount", "--config", str(tmp_path / "none.toml")])
+    assert recount.main() == 78
+    assert "config." in capsys.readouterr().err
