@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from shared.clock import Clock, SystemClock
 from shared.digicert import quota
+from shared.digicert.clocks import Clocks
 from shared.digicert.errors import CaQuotaError
-from shared.digicert.quota import DOCUMENTED_WINDOWS, Account, RateWindow, Use
+from shared.digicert.quota import DOCUMENTED_WINDOWS, Account, RateWindow, Use, View
 from shared.errors import ConflictError
 from shared.messaging.aggregate import Store
 
@@ -20,7 +20,7 @@ HOLD = timedelta(seconds=2)
 LOOKS = 20
 """Whoever waits looks so often within the shortest window: others may tell meanwhile that their calls have ended."""
 MARGIN = timedelta(milliseconds=50)
-"""By how much the clocks of those who share a key may differ."""
+"""By how much the clocks of those who share a key may drift apart within the longest window."""
 
 
 class Quota:
@@ -38,7 +38,7 @@ class Quota:
         key: str,
         windows: Sequence[RateWindow] = DOCUMENTED_WINDOWS,
         call_seconds: float = 30.0,
-        clock: Clock | None = None,
+        seconds: Callable[[], float] | None = None,
         batch: int = BATCH,
         hold: timedelta = HOLD,
         margin: timedelta = MARGIN,
@@ -51,10 +51,10 @@ class Quota:
             key: a name for the API key, not the key.
             windows: what the CA grants; at least one.
             call_seconds: the longest time that a call takes.
-            clock: tells the time; the machine's if not given.
+            seconds: a clock that never jumps, whatever it began with; the event loop's if not given.
             batch: the most calls that are reserved at once.
             hold: how long a reserved call may wait to be made.
-            margin: by how much the clocks of those who share a key may differ.
+            margin: by how much the clocks of those who share a key may drift apart within the longest window.
             sleep: waits.
         """
         self._accounts = accounts
@@ -62,12 +62,13 @@ class Quota:
         self._allowed = quota.by_length(windows)
         self._windows = quota.by_length(windows, margin.total_seconds())
         self._call_ms = _ms(call_seconds)
-        self._clock = clock or SystemClock()
+        self._seconds = seconds
         self._batch = max(1, min(batch, min(window.calls for window in windows) // 10))
         self._hold_ms = _ms(hold.total_seconds())
         self._look_again = self._windows[0].seconds / LOOKS
         self._sleep = sleep
         self._holder = secrets.token_hex(8)
+        self._clocks = Clocks(self._holder, good_for_ms=self._windows[-1].milliseconds)
         self._turn = asyncio.Lock()
         self._granted, self._good_until_ms = 0, 0
         self._waiting, self._in_flight = 0, 0
@@ -110,7 +111,13 @@ class Quota:
         self._granted = 0
         self._refusals += 1
         wait = None if retry_after is None else _ms(retry_after)
-        await self._change(lambda account: quota.refused(account, self._windows, self._now_ms(), retry_after_ms=wait))
+
+        def note(account: Account) -> Account:
+            now_ms = self._now_ms()
+            ahead = self._clocks.seen(account, now_ms)
+            return quota.refused(account, self._windows, self._holder, ahead=ahead, now_ms=now_ms, retry_after_ms=wait)
+
+        await self._change(note)
 
     async def used(self) -> dict[float, float]:
         """Which part of each window is used up, by its length in seconds.
@@ -118,8 +125,8 @@ class Quota:
         Raises:
             UnavailableError: the accounts are away.
         """
-        account = await self._accounts.load(self._key) or Account(id=self._key)
-        parts = quota.used(account, self._windows, self._now_ms())
+        view, now_ms = await self._look()
+        parts = quota.used(view, self._windows, now_ms)
         return {window.seconds: part for window, part in zip(self._allowed, parts, strict=True)}
 
     async def room(self) -> int:
@@ -128,8 +135,8 @@ class Quota:
         Raises:
             UnavailableError: the accounts are away.
         """
-        account = await self._accounts.load(self._key)
-        return quota.room(account or Account(id=self._key), self._windows, self._now_ms())
+        view, now_ms = await self._look()
+        return quota.room(view, self._windows, now_ms)
 
     async def aclose(self) -> None:
         """Tell the account which calls ended and give back what was not used.
@@ -179,17 +186,19 @@ class Quota:
             nonlocal granted, good_until_ms, opens_ms
             now_ms = self._now_ms()
             good_until_ms = now_ms + self._hold_ms
+            ahead = self._clocks.seen(account, now_ms)
             known, granted = quota.reserved(
                 account,
                 self._windows,
                 self._holder,
+                ahead=ahead,
                 ended=ended,
                 in_flight=self._in_flight,
                 wanted=wanted,
                 now_ms=now_ms,
                 until_ms=good_until_ms + self._call_ms,
             )
-            opens_ms = quota.opens_at(known, self._windows, now_ms)
+            opens_ms = quota.opens_at(quota.viewed(known, ahead), self._windows, now_ms)
             return known if granted or ended or not wanted else None
 
         self._granted, refusals = 0, self._refusals
@@ -198,6 +207,12 @@ class Quota:
         if granted and refusals == self._refusals:
             self._granted, self._good_until_ms = granted, good_until_ms
         return opens_ms
+
+    async def _look(self) -> tuple[View, int]:
+        """The account by our clock, and the present instant."""
+        account = await self._accounts.load(self._key) or Account(id=self._key)
+        now_ms = self._now_ms()
+        return quota.viewed(account, self._clocks.seen(account, now_ms)), now_ms
 
     async def _change(self, change: Callable[[Account], Account | None]) -> bool:
         """Change the account in one write, again from the start if somebody was faster; None changes nothing."""
@@ -216,7 +231,8 @@ class Quota:
                 continue
 
     def _now_ms(self) -> int:
-        return _ms(self._clock.now().timestamp())
+        """The present instant, rounded down: nothing counts for shorter than it should."""
+        return int((self._seconds or asyncio.get_running_loop().time)() * 1000 // 1)
 
 
 class MemoryAccounts:

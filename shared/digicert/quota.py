@@ -3,6 +3,9 @@
 The CA counts a call when it arrives there, which is somewhere between the moment at which it is sent and the moment
 at which it ends. So a call counts here from before it is sent until one window's length after it ended: whatever
 happens on the way, the CA never sees more calls within a window than it allows.
+
+Each holder of the key tells of its calls by its own clock, and nobody's clock is compared with the time of day: how
+far another's is ahead is concluded from what it tells (`clocks.py`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +19,7 @@ from shared.messaging.aggregate import Aggregate
 from shared.vocabulary.model import Model
 
 HORIZON_MS = 3_600_000
-"""No call and no refusal lasts longer than an hour: what claims to is the work of a clock that was wrong."""
+"""No call and no refusal lasts longer than an hour after it was told."""
 GRAINS = 200
 """Calls are remembered to a 200th of the shortest window in which they still count, rounded up."""
 
@@ -45,35 +48,73 @@ class Use(Model):
     calls: Annotated[int, Field(ge=1)]
 
 
+class Share(Model):
+    """What one holder of an API key told of its own calls, in instants of its own clock, which is nobody else's."""
+
+    told_ms: int
+    """When it told."""
+    uses: tuple[Use, ...] = ()
+    """Calls that ended."""
+    held: Use | None = None
+    """Calls that were granted and, as far as is known here, have not ended."""
+    blocked_until_ms: int | None = None
+    """Before this instant the CA wants no call at all: it said so, or it refused one."""
+
+    @property
+    def all(self) -> tuple[Use, ...]:
+        """Calls that ended and calls that have not."""
+        return self.uses if self.held is None else (*self.uses, self.held)
+
+
 class Account(Aggregate):
     """What is known of the calls made with one API key; its id names the key and is not the key."""
 
-    uses: tuple[Use, ...] = ()
-    """Calls that ended."""
-    held: dict[str, Use] = Field(default_factory=dict)
-    """By holder: calls that were granted and, as far as is known here, have not ended."""
-    blocked_until_ms: int = 0
-    """Before this instant the CA wants no call at all: it said so, or it refused one."""
+    shares: dict[str, Share] = Field(default_factory=dict)
+    """By holder."""
     refusals: int = 0
     """How often the CA refused a call lately."""
 
 
-def room(account: Account, windows: Sequence[RateWindow], now_ms: int) -> int:
+Ahead = Mapping[str, int]
+"""By how many milliseconds at least the clock of each other holder is ahead of one's own; see `Clocks`."""
+
+
+@dataclass(frozen=True)
+class View:
+    """An account by one holder's clock. Calls of others may seem to have ended later than they did, never earlier."""
+
+    uses: tuple[Use, ...] = ()
+    """Calls that ended and calls that have not."""
+    blocked_until_ms: int | None = None
+
+
+def viewed(account: Account, ahead: Ahead) -> View:
+    """The account by the clock of whoever is that much behind the others, at least."""
+    shares = [(share, ahead.get(name, 0)) for name, share in account.shares.items()]
+    blocked = [_sane(share.blocked_until_ms, share) - by for share, by in shares if share.blocked_until_ms is not None]
+    uses = tuple(
+        Use(until_ms=_sane(use.until_ms, share) - by, calls=use.calls) for share, by in shares for use in share.all
+    )
+    return View(uses, max(blocked, default=None))
+
+
+def room(view: View, windows: Sequence[RateWindow], now_ms: int) -> int:
     """How many calls may go now."""
-    if account.blocked_until_ms > now_ms:
+    if _is_blocked(view, now_ms):
         return 0
-    return max(0, min(window.calls - _counted(account, window, now_ms) for window in windows))
+    return max(0, min(window.calls - _counted(view, window, now_ms) for window in windows))
 
 
-def used(account: Account, windows: Sequence[RateWindow], now_ms: int) -> list[float]:
+def used(view: View, windows: Sequence[RateWindow], now_ms: int) -> list[float]:
     """Which part of each window is used up; all of it while the CA wants no call at all."""
-    blocked = account.blocked_until_ms > now_ms
-    return [1.0 if blocked else _counted(account, window, now_ms) / window.calls for window in windows]
+    blocked = _is_blocked(view, now_ms)
+    return [1.0 if blocked else _counted(view, window, now_ms) / window.calls for window in windows]
 
 
-def opens_at(account: Account, windows: Sequence[RateWindow], now_ms: int) -> int:
+def opens_at(view: View, windows: Sequence[RateWindow], now_ms: int) -> int:
     """The earliest instant, now or later, at which a call may go, if no other goes before it."""
-    return max(now_ms, account.blocked_until_ms, *(_opens_at(account, window, now_ms) for window in windows))
+    blocked = now_ms if view.blocked_until_ms is None else view.blocked_until_ms
+    return max(now_ms, blocked, *(_opens_at(view, window, now_ms) for window in windows))
 
 
 def reserved(
@@ -81,6 +122,7 @@ def reserved(
     windows: Sequence[RateWindow],
     holder: str,
     *,
+    ahead: Ahead,
     ended: Iterable[Use],
     in_flight: int,
     wanted: int,
@@ -93,58 +135,85 @@ def reserved(
         account: as it was last stored.
         windows: which to obey.
         holder: who asks; what the account held for it is replaced.
+        ahead: how far the others' clocks are ahead of its own.
         ended: its calls that ended since it asked last.
         in_flight: its calls that have not ended yet.
         wanted: how many more it would make.
         now_ms: the present instant.
         until_ms: by when all of them have ended, those in flight and those granted.
     """
-    alive = {name: _sane(use, now_ms) for name, use in account.held.items() if name != holder}
-    others = {name: use for name, use in alive.items() if _counts(use, windows[-1], now_ms)}
-    uses = _compacted([_sane(use, now_ms) for use in (*account.uses, *ended)], windows, now_ms)
-    update = {"uses": uses, "blocked_until_ms": min(account.blocked_until_ms, now_ms + HORIZON_MS)}
-    known = account.model_copy(update={**update, "held": _holding(others, holder, until_ms, in_flight)})
-    granted = min(wanted, room(known, windows, now_ms))
-    held = _holding(others, holder, until_ms, in_flight + granted)
-    return known.model_copy(update={"held": held}), granted
+    longest = windows[-1].milliseconds
+    others = {
+        name: share
+        for name, share in account.shares.items()
+        if name != holder and _matters(share, longest, now_ms + ahead.get(name, 0))
+    }
+    own = account.shares.get(holder) or Share(told_ms=now_ms)
+    told = Share(
+        told_ms=now_ms,
+        uses=_compacted((*own.uses, *ended), windows, now_ms),
+        held=_holding(until_ms, in_flight),
+        blocked_until_ms=own.blocked_until_ms,
+    )
+    known = account.model_copy(update={"shares": {**others, holder: told}})
+    granted = min(wanted, room(viewed(known, ahead), windows, now_ms))
+    holding = told.model_copy(update={"held": _holding(until_ms, in_flight + granted)})
+    return known.model_copy(update={"shares": {**others, holder: holding}}), granted
 
 
 def refused(
-    account: Account, windows: Sequence[RateWindow], now_ms: int, *, retry_after_ms: int | None = None
+    account: Account,
+    windows: Sequence[RateWindow],
+    holder: str,
+    *,
+    ahead: Ahead,
+    now_ms: int,
+    retry_after_ms: int | None = None,
 ) -> Account:
-    """The account after the CA refused a call: no other goes for as long as the CA said.
+    """The account after the CA refused a call of this holder: no other goes for as long as the CA said.
 
     Where it did not say, that is the shortest window, and twice as long with each refusal that follows, up to the
     longest. A call that was under way when the CA began to refuse does not count as a further refusal.
     """
     shortest, longest = windows[0].milliseconds, windows[-1].milliseconds
-    if account.blocked_until_ms > now_ms:
-        until = max(account.blocked_until_ms, now_ms + (retry_after_ms or 0))
-        return account.model_copy(update={"blocked_until_ms": until})
-    refusals = account.refusals if now_ms - account.blocked_until_ms < longest else 0
-    wait = min(longest, shortest << min(refusals, 10)) if retry_after_ms is None else retry_after_ms
-    return account.model_copy(update={"blocked_until_ms": now_ms + wait, "refusals": refusals + 1})
+    blocked = viewed(account, ahead).blocked_until_ms
+    refusals = account.refusals
+    if blocked is None or blocked <= now_ms:
+        refusals = refusals if blocked is not None and now_ms - blocked < longest else 0
+        wait = min(longest, shortest << min(refusals, 10)) if retry_after_ms is None else retry_after_ms
+        refusals += 1
+    elif now_ms + (retry_after_ms or 0) > blocked:
+        wait = retry_after_ms or 0
+    else:
+        return account
+    own = account.shares.get(holder) or Share(told_ms=now_ms)
+    told = own.model_copy(update={"told_ms": now_ms, "blocked_until_ms": now_ms + wait})
+    return account.model_copy(update={"shares": {**account.shares, holder: told}, "refusals": refusals})
 
 
 def by_length(windows: Iterable[RateWindow], margin_seconds: float = 0.0) -> tuple[RateWindow, ...]:
-    """The windows, the shortest first, each longer by a margin for clocks that differ."""
+    """The windows, the shortest first, each longer by a margin for clocks that do not run equally fast."""
     widened = [RateWindow(window.calls, window.seconds + margin_seconds) for window in windows]
     return tuple(sorted(widened, key=lambda window: window.seconds))
 
 
-def _counted(account: Account, window: RateWindow, now_ms: int) -> int:
-    return sum(use.calls for use in _all(account) if _counts(use, window, now_ms))
+def _is_blocked(view: View, now_ms: int) -> bool:
+    return view.blocked_until_ms is not None and view.blocked_until_ms > now_ms
+
+
+def _counted(view: View, window: RateWindow, now_ms: int) -> int:
+    return sum(use.calls for use in view.uses if _counts(use, window, now_ms))
 
 
 def _counts(use: Use, window: RateWindow, now_ms: int) -> bool:
     return use.until_ms + window.milliseconds > now_ms
 
 
-def _opens_at(account: Account, window: RateWindow, now_ms: int) -> int:
+def _opens_at(view: View, window: RateWindow, now_ms: int) -> int:
     """When the calls that this window counts are fewer than it allows."""
-    too_many = _counted(account, window, now_ms) + 1 - window.calls
+    too_many = _counted(view, window, now_ms) + 1 - window.calls
     at = now_ms
-    for use in sorted(_all(account), key=lambda use: use.until_ms):
+    for use in sorted(view.uses, key=lambda use: use.until_ms):
         if too_many <= 0:
             break
         if _counts(use, window, now_ms):
@@ -153,18 +222,21 @@ def _opens_at(account: Account, window: RateWindow, now_ms: int) -> int:
     return at
 
 
-def _all(account: Account) -> list[Use]:
-    return [*account.uses, *account.held.values()]
+def _matters(share: Share, longest_ms: int, now_ms: int) -> bool:
+    """Whether anything in it still counts, by the clock of its holder."""
+    instants = [use.until_ms for use in share.all]
+    if share.blocked_until_ms is not None:
+        instants.append(share.blocked_until_ms)
+    return any(_sane(instant, share) + longest_ms > now_ms for instant in instants)
 
 
-def _holding(others: Mapping[str, Use], holder: str, until_ms: int, calls: int) -> dict[str, Use]:
-    held = {} if calls == 0 else {holder: Use(until_ms=until_ms, calls=calls)}
-    return {**others, **held}
+def _holding(until_ms: int, calls: int) -> Use | None:
+    return Use(until_ms=until_ms, calls=calls) if calls else None
 
 
-def _sane(use: Use, now_ms: int) -> Use:
-    """The use itself; or, if it was noted by a clock that was far ahead, one that ends now."""
-    return use if use.until_ms <= now_ms + HORIZON_MS else use.model_copy(update={"until_ms": now_ms})
+def _sane(instant_ms: int, share: Share) -> int:
+    """The instant; or the latest that its holder can have meant."""
+    return min(instant_ms, share.told_ms + HORIZON_MS)
 
 
 def _compacted(uses: Sequence[Use], windows: Sequence[RateWindow], now_ms: int) -> tuple[Use, ...]:

@@ -382,10 +382,8 @@ class Process:
         quota = None
         if office.windows:
             accounts: Any = Stepping(office.accounts, self.life)
-            none = timedelta(0)  # all copies have one clock
-            quota = Quota(
-                accounts, key="ca", windows=office.windows, call_seconds=TIMEOUT, clock=office.clock, margin=none
-            )
+            none = timedelta(0)  # all clocks run equally fast
+            quota = Quota(accounts, key="ca", windows=office.windows, call_seconds=TIMEOUT, margin=none)
         return DigiCertClient(
             base_url=BASE,
             api_key=SecretStr(KEY.value),

@@ -14,7 +14,7 @@ from shared.contracts.catalogue import COMMANDS
 from shared.contracts.notices import Awaited, CertificateExpiring, DecisionAwaited
 from shared.contracts.replies import HistoryEntry, RequestSummary, Result
 from shared.contracts.statement import UnsignedSubmission
-from shared.digicert.quota import Account, Use
+from shared.digicert.quota import Account, Share, Use
 from shared.evidence.compatibility import sign_facts
 from shared.evidence.jws import Typ
 from shared.evidence.steps import DecisionKind
@@ -486,9 +486,15 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
         {
             **kept,
             "id": "ca",
-            "uses": (Use(until_ms=1_800_000_000_123, calls=2), Use(until_ms=1_800_000_000_124, calls=1)),
-            "held": {"0a": Use(until_ms=1_800_000_000_456, calls=10)},
-            "blocked_until_ms": 1_800_000_000_789,
+            "shares": {
+                "0a": Share(
+                    told_ms=123_456,
+                    uses=(Use(until_ms=123_123, calls=2), Use(until_ms=123_124, calls=1)),
+                    held=Use(until_ms=154_456, calls=10),
+                    blocked_until_ms=123_789,
+                ),
+                "0b": Share(told_ms=-1_800_000_000_789),
+            },
             "refusals": 3,
         }
     )

@@ -87,7 +87,7 @@ async def shares(account: Account, count: int) -> AsyncIterator[list[DigiCertCli
     clients = [
         account.client(
             latency=lambda: die.uniform(0, 0.1),
-            quota=Quota(accounts, key="ca", windows=SCALED, clock=account.clock, margin=timedelta(0)),
+            quota=Quota(accounts, key="ca", windows=SCALED, margin=timedelta(0)),
         )
         for _ in range(count)
     ]

@@ -8,11 +8,23 @@ from typing import Any
 
 import pytest
 
+from shared.digicert.clocks import Clocks
 from shared.digicert.errors import CaQuotaError
 from shared.digicert.pacing import MemoryAccounts, Quota
-from shared.digicert.quota import DOCUMENTED_WINDOWS, HORIZON_MS, Account, RateWindow, Use, refused, reserved, room
+from shared.digicert.quota import (
+    DOCUMENTED_WINDOWS,
+    HORIZON_MS,
+    Account,
+    RateWindow,
+    Share,
+    Use,
+    refused,
+    reserved,
+    room,
+    viewed,
+)
 from shared.errors import UnavailableError
-from tests.fakes.virtual_time import VirtualClock, run_virtually
+from tests.fakes.virtual_time import run_virtually
 
 TEN = (RateWindow(10, 5.0),)
 Story = Callable[..., Coroutine[Any, Any, None]]
@@ -52,7 +64,7 @@ class CountedAccounts(MemoryAccounts):
 
 
 def a_quota(accounts: MemoryAccounts, **settings: Any) -> Quota:
-    given = {"windows": TEN, "clock": VirtualClock(), "margin": timedelta(0), "call_seconds": 1.0, **settings}
+    given = {"windows": TEN, "margin": timedelta(0), "call_seconds": 1.0, **settings}
     return Quota(accounts, key="ca", **given)
 
 
@@ -93,7 +105,7 @@ async def test_two_holders_share_one_quota() -> None:
 async def test_another_key_has_another_quota() -> None:
     accounts = MemoryAccounts()
     ours = a_quota(accounts)
-    theirs = Quota(accounts, key="revoker", windows=TEN, clock=VirtualClock())
+    theirs = Quota(accounts, key="revoker", windows=TEN)
     assert [await call(ours) for _ in range(10)] + [await call(theirs) for _ in range(10)] == [0.0] * 20
 
 
@@ -141,11 +153,11 @@ async def test_refusals_without_a_word_stop_for_longer_each_time_and_are_forgott
 
 
 def test_a_call_that_was_under_way_when_the_ca_began_to_refuse_is_no_further_refusal() -> None:
-    once = refused(Account(id="ca"), TEN, 1_000)
-    twice = refused(once, TEN, 1_001)
-    assert (once.blocked_until_ms, twice) == (6_000, once)
-    longer = refused(once, TEN, 1_001, retry_after_ms=60_000)
-    assert (longer.blocked_until_ms, longer.refusals) == (61_001, 1)
+    once = refused(Account(id="ca"), TEN, "a", ahead={}, now_ms=1_000)
+    twice = refused(once, TEN, "a", ahead={}, now_ms=1_001)
+    assert (viewed(once, {}).blocked_until_ms, twice) == (6_000, once)
+    longer = refused(once, TEN, "a", ahead={}, now_ms=1_001, retry_after_ms=60_000)
+    assert (viewed(longer, {}).blocked_until_ms, longer.refusals) == (61_001, 1)
 
 
 @virtual
@@ -166,7 +178,7 @@ async def test_a_quiet_holder_reserves_no_more_than_it_needs() -> None:
         await asyncio.sleep(60)
         account = await accounts.load("ca")
         assert account is not None
-        assert sum(use.calls for use in account.held.values()) == 1
+        assert [share.held.calls for share in account.shares.values() if share.held] == [1]
 
 
 @virtual
@@ -219,7 +231,7 @@ async def test_a_holder_that_closes_leaves_behind_only_the_calls_that_it_made() 
     await share.aclose()
     account = await accounts.load("ca")
     assert account is not None
-    assert account.held == {}
+    assert [share.held for share in account.shares.values()] == [None]
     assert await other.room() == 6
 
 
@@ -238,14 +250,17 @@ async def test_a_holder_that_died_holds_its_calls_no_longer_than_they_could_last
 
 
 @virtual
-async def test_holders_that_died_are_forgotten() -> None:
+async def test_holders_that_died_are_forgotten_by_whoever_lives_longer_than_their_calls_count() -> None:
     accounts = MemoryAccounts()
-    for _ in range(20):
+    for _ in range(5):
         await call(a_quota(accounts))
+    alive = a_quota(accounts)
+    for _ in range(2):
+        await call(alive)
         await asyncio.sleep(10)
     account = await accounts.load("ca")
     assert account is not None
-    assert len(account.held) <= 2
+    assert len(account.shares) == 1
 
 
 @virtual
@@ -273,14 +288,32 @@ async def test_a_cancelled_wait_leaves_the_quota_as_it_was() -> None:
 
 def test_what_a_clock_far_ahead_has_noted_does_not_block_the_key_for_ever() -> None:
     far = 10 * HORIZON_MS
-    account = Account(
-        id="ca",
-        uses=(Use(until_ms=far, calls=10),),
-        held={"b": Use(until_ms=far, calls=1)},
-        blocked_until_ms=far,
+    wrong = Share(told_ms=0, uses=(Use(until_ms=far, calls=10),), held=Use(until_ms=far, calls=1), blocked_until_ms=far)
+    account, ahead = Account(id="ca", shares={"b": wrong}), {"b": 0}
+    assert room(viewed(account, ahead), TEN, HORIZON_MS) == 0
+    later, granted = reserved(
+        account, TEN, "a", ahead=ahead, ended=(), in_flight=0, wanted=1, now_ms=HORIZON_MS + 5_000, until_ms=far
     )
-    known, granted = reserved(account, TEN, "a", ended=(), in_flight=0, wanted=1, now_ms=0, until_ms=1_000)
-    assert granted == 0
-    later, granted = reserved(known, TEN, "a", ended=(), in_flight=0, wanted=1, now_ms=HORIZON_MS, until_ms=far)
     assert granted == 1
-    assert room(later, TEN, HORIZON_MS) == 9
+    assert set(later.shares) == {"a"}
+
+
+def seen(clocks: Clocks, told_ms: int, now_ms: int) -> int:
+    """How far the clock of `b` is ahead, once it has told at this instant of its own, seen at that one of ours."""
+    return clocks.seen(Account(id="ca", shares={"b": Share(told_ms=told_ms)}), now_ms)["b"]
+
+
+def test_what_was_seen_soonest_says_how_far_another_clock_is_ahead() -> None:
+    clocks = Clocks("a", good_for_ms=60_000)
+    assert seen(clocks, 120_000, 900) == 119_099
+    assert seen(clocks, 120_000, 5_000) == 119_099, "nothing new was told"
+    assert seen(clocks, 125_100, 5_110) == 119_989
+    assert seen(clocks, 126_100, 6_500) == 119_989
+    assert seen(clocks, 190_000, 70_900) == 119_099, "the best was too old: no two clocks run equally fast"
+
+
+def test_a_clock_that_stood_still_is_not_taken_to_have_gone_on() -> None:
+    clocks = Clocks("a", good_for_ms=60_000)
+    assert seen(clocks, 10_000, 9) == 9_990
+    assert seen(clocks, 10_500, 31_000) == 9_990, "it may have been told long ago"
+    assert seen(clocks, 11_000, 32_000) == -21_001, "this was told since our last look"
