@@ -76,8 +76,9 @@ class Books:
         await self.put_off(order, [*lasting, *not_now.findings], wait)
 
     async def look_later(self, order: Order, findings: Sequence[Finding]) -> None:
-        """Ask the CA once its look-up shows what was ordered now."""
-        await self.keep(order, findings=tuple(findings), due=self.later(self.pace.lookup_lag))
+        """Ask the CA once its look-up shows what was ordered now; each time later than the last."""
+        wait = max(self.pace.lookup_lag, self.growing(order, MOST_POLLS * self.pace.poll))
+        await self.keep(order, findings=tuple(findings), waits=order.waits + 1, due=self.later(wait))
 
     def growing(self, order: Order, longest: timedelta) -> timedelta:
         """The next wait: twice the last one, as long as nothing happens."""

@@ -52,6 +52,8 @@ class Order(Aggregate):
     """The number that goes into the alternative order id. It rises only past one whose orders at the CA have ended."""
     tries: int = 0
     """How often an order was sent, or was about to be."""
+    unanswered: int = 0
+    """The same since the CA's last word on it that left no doubt, or since an operator's."""
     alternative_order_id: MessageIdField | None = None
     expires_on: date | None = None
     """The last day that was asked for in the latest intent."""

@@ -85,7 +85,7 @@ class SettleOrderHandler:
         text = "The CA is asked once more, and then it is done; `ra orders show` says what came of it."
         answer = reply_ok(message, result, text, at=now)
         wanted = Settlement(by=message.sender, adopt=message.data.adopt)
-        update = {"settlement": wanted, "waits": 0, "due": milliseconds(now.timestamp())}
+        update = {"settlement": wanted, "waits": 0, "unanswered": 0, "due": milliseconds(now.timestamp())}
         settled = order.model_copy(update=update).followed_by(message.id, answer)
         self.offer(await self.orders.replace(settled))
         log.warning("an operator settles an order", request=order.id, by=message.sender, adopt=message.data.adopt)

@@ -124,7 +124,8 @@ class Ordering:
             await self._return(order, verdict.findings)
         else:
             attempt = max(order.attempt, 1)
-            tried = order.model_copy(update={"attempt": attempt, "tries": order.tries + 1})
+            tries = {"tries": order.tries + 1, "unanswered": order.unanswered + 1}
+            tried = order.model_copy(update={"attempt": attempt, **tries})
             await self._order(await self._intend(tried, approval, rules.id_of_attempt(order, attempt)), approval)
 
     async def _verified(self, order: Order) -> VerifiedApproval | None:
@@ -179,7 +180,7 @@ class Ordering:
             await self._unanswered(order, [finding("order.unanswered", text)])
         except NotNowError as not_now:
             log.warning("the CA did not take the order", request=order.id, reason=str(not_now))
-            await self.books.heed(order.model_copy(update={"state": OrderState.ACCEPTED}), not_now)
+            await self.books.heed(order.model_copy(update={"state": OrderState.ACCEPTED, "unanswered": 0}), not_now)
         else:
             await self._note(order, placed)
 

@@ -19,6 +19,8 @@ from shared.vocabulary.orders import OrderState
 log = structlog.get_logger()
 
 NOT_OURS, IS_THERE = "order.not-ours", "order.is-there"
+MOST_UNANSWERED = 8
+"""After so many orders without a usable answer, none of which the CA shows, people decide: within about an hour."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,9 @@ def _next_step(order: Order, sighting: Sighting, *, reliable: bool) -> Step:
         return LookAgain()
     if _is_taken(order):
         text = "the CA says that it has an order under this request's id, and does not show it"
+        return AskPeople((finding(UNCLEAR, text), *order.findings))
+    if order.unanswered >= MOST_UNANSWERED:
+        text = f"the CA gave no usable answer to {order.unanswered} orders of this in a row, and shows none"
         return AskPeople((finding(UNCLEAR, text), *order.findings))
     return OrderIt(sighting.attempt)
 

@@ -440,6 +440,7 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "tries": 3,
             "alternative_order_id": MESSAGE,
             "expires_on": date(2027, 2, 28),
+            "unanswered": 1,
             "intended_at_ms": 1_800_000_000_123,
             "searched_at_ms": 1_800_000_000_122,
             "intent": whole.issuance,

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from services.issuer.model import Order
+from services.issuer.recovering import MOST_UNANSWERED
 from shared.digicert.quota import RateWindow
 from shared.vocabulary.orders import OrderState
 from tests import world
@@ -239,5 +240,24 @@ def test_two_copies_order_once_however_much_their_clocks_differ(ground: Ground, 
             await office.until()
         (entry,) = office.orders.all()
         assert (entry.state, len(office.placed())) == (OrderState.ISSUED, 1)
+
+    run_virtually(story())
+
+
+@pytest.mark.parametrize("kind", ["answer", "drop"])
+def test_a_ca_that_fails_at_every_order_for_a_day_gets_few_of_them_and_people_are_asked(
+    ground: Ground, kind: str
+) -> None:
+    async def story() -> None:
+        office = Office.opened(ground)
+        office.knobs(faults=[{"endpoint": "order.place", "kind": kind, "status": 500, "times": 10**6}])
+        office.approve(csr=CSR)
+        async with office.process():
+            await days(1)
+        (entry,) = office.orders.all()
+        posts = [call for call in office.calls() if call["method"] == POST]
+        assert (entry.state, len(posts), entry.due) == (OrderState.UNCLEAR, MOST_UNANSWERED, None)
+        assert entry.findings[0].code == "order.unclear"
+        assert len(office.calls()) < 100
 
     run_virtually(story())

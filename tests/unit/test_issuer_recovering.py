@@ -8,12 +8,13 @@ import pytest
 
 from services.issuer.model import Order
 from services.issuer.ports import KnownOrder, Sought
+from services.issuer.recovering import MOST_UNANSWERED
 from services.issuer.rules import MOST_FORGOTTEN, id_of_attempt, sought
 from shared.contracts import commands
 from shared.vocabulary.names import OrderId, RequestId
 from shared.vocabulary.orders import OrderState
 from tests import world
-from tests.fakes.authority import REFUSAL
+from tests.fakes.authority import MAY_NOT, REFUSAL, SILENCE
 from tests.fakes.duties import LAG, LEASE, Issuer, command, lifecycle
 from tests.fakes.faults import Steps
 from tests.fakes.ledger import Accepted, accept
@@ -295,6 +296,39 @@ async def test_a_ca_that_refuses_a_second_use_of_the_id_shows_the_first_one_when
     await case.issuer.work_off()
     order = await case.stored()
     assert (order.state, len(case.issuer.ca.orders)) == (OrderState.ISSUED, 1)
+
+
+async def test_a_ca_that_answers_no_order_is_asked_ever_less_often_and_then_left_to_people() -> None:
+    case = await accept()
+    ca, began = case.issuer.ca, case.issuer.clock.now()
+    ca.deaf = True
+    await case.issuer.work_off()
+    order = await case.stored()
+    assert (order.state, order.tries, order.due) == (OrderState.UNCLEAR, MOST_UNANSWERED, None)
+    assert [found.code for found in order.findings] == ["order.unclear", SILENCE.code]
+    assert timedelta(minutes=30) < case.issuer.clock.now() - began < timedelta(hours=2), "a short outage is waited out"
+    order = await settle(case, None)
+    assert (order.state, order.tries) == (OrderState.UNCLEAR, 2 * MOST_UNANSWERED)
+    ca.deaf = False
+    order = await settle(case, None)
+    assert (order.state, len(ca.orders)) == (OrderState.ISSUED, 1)
+
+
+async def test_what_the_ca_says_no_to_in_between_is_an_answer() -> None:
+    case = await accept()
+    ca = case.issuer.ca
+    for _ in range(MOST_UNANSWERED):
+        ca.deaf, ca.mends = True, None
+        while (await case.stored()).state is OrderState.ACCEPTED:
+            await case.issuer.ordering.advance(await case.stored())
+        ca.deaf, ca.mends = False, MAY_NOT
+        while (await case.stored()).state is OrderState.INTENT:
+            case.issuer.clock.advance(MINUTE)
+            await case.issuer.ordering.advance(await case.stored())
+    assert ((await case.stored()).tries, ca.orders) == (2 * MOST_UNANSWERED, [])
+    ca.mends = None
+    await case.issuer.work_off()
+    assert (await case.stored()).state is OrderState.ISSUED
 
 
 @pytest.mark.parametrize("state", [state for state in OrderState if state is not OrderState.UNCLEAR])
