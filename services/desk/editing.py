@@ -7,8 +7,11 @@ from datetime import date
 from pydantic import ValidationError
 
 from services.desk.exits import usage
+from services.desk.render import finding_line
 from shared.client.case import ShownCase
 from shared.contracts.content import EditedContent
+from shared.contracts.replies import EditResult
+from shared.vocabulary.differences import Difference
 from shared.vocabulary.model import mistakes
 from shared.x509.entered import EditedValues, EnteredValues
 from shared.x509.extensions import SUBJECT_ALT_NAME
@@ -174,3 +177,16 @@ def _kinds(before: Sequence[object], after: Sequence[object], *left_out: Sequenc
 
 def _listed(names: SubjectAltNames) -> str:
     return ", ".join(f"{kind} {name}" for kind, values in names for name in values)
+
+
+def told(result: EditResult) -> list[str]:
+    """What an edit has made of the request."""
+    return [
+        f"Request {result.request_id} is revision {result.number} now, and waits for its approvers.",
+        *map(_changed, result.differences),
+        *map(finding_line, result.findings),
+    ]
+
+
+def _changed(found: Difference) -> str:
+    return f"{found.what}: {found.before or 'nothing'} -> {found.after or 'nothing'}"

@@ -44,8 +44,8 @@ class Terminal:
 
     @property
     def words(self) -> str:
-        """The text with every run of blanks as one space."""
-        return " ".join(self.text.split())
+        """The text with every run of blanks as one space, without the mark of what has the keyboard."""
+        return " ".join(self.text.replace("┃", " ").split())
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -55,9 +55,7 @@ class Terminal:
 
     async def paste(self, text: str) -> None:
         """What a terminal sends when something is pasted."""
-        focused = self.app.screen.focused
-        assert focused is not None
-        focused.post_message(Paste(text))
+        self.app.post_message(Paste(text))
         await self.pilot.pause()
 
     async def shows(self, *pieces: str) -> None:

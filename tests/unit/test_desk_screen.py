@@ -34,9 +34,9 @@ def office() -> MemoryOffice:
     return MemoryOffice()
 
 
-def _at(office: MemoryOffice, **how: object) -> AbstractAsyncContextManager[Terminal]:
-    key = OpenKey(world.signing_key("alice"))
-    return terminal(office.client("alice", key), key, **how)  # type: ignore[arg-type]  # as `terminal` takes them
+def _at(office: MemoryOffice, *, by: str = "alice", **how: object) -> AbstractAsyncContextManager[Terminal]:
+    key = OpenKey(world.signing_key(by))
+    return terminal(office.client(by, key), key, **how)  # type: ignore[arg-type]  # as `terminal` takes them
 
 
 def _decisions(office: MemoryOffice) -> list[Decision]:
@@ -59,7 +59,7 @@ async def test_the_desk_opens_with_what_waits_and_names_its_keys(office: MemoryO
         await office.submit(world.content(name=name))
     async with _at(office, size=size) as desk:
         await desk.shows("alice | 2 waiting", "open 0 of 2 web front door", "mail relay", "connected")
-        await desk.shows("a Approve d Deny r Refresh / Filter o Open l Lock key ? Help q Quit")
+        await desk.shows("a Approve d Deny e Edit r Refresh / Filter o Open l Lock ? Help q Quit")
         assert desk.text.index("front door") < desk.text.index("mail relay")
         assert all(len(line) == size[0] for line in desk.lines)
 
@@ -318,6 +318,71 @@ async def test_a_refusal_is_told_with_its_findings_beside_what_was_to_be_signed(
         await desk.shows("error:", "(decision.", "Approve? Request")
         await desk.press("escape")
         await desk.shows("is left as it is")
+
+
+# --- editing ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_an_edit_is_filled_in_shown_and_signed_and_its_difference_is_seen_by_the_others(
+    office: MemoryOffice, size: tuple[int, int]
+) -> None:
+    request_id = await office.submit(world.content(name="front door"))
+    async with _at(office, by="carol", size=size) as desk:
+        await desk.shows("1 waiting")
+        await desk.press("e")
+        await desk.shows(f"Edit Request {request_id}", "Name front door", "Last day latest")
+        await desk.press("ctrl+s")
+        await desk.shows("nothing is changed")
+        await desk.focus("#name")
+        await desk.press("ctrl+u")
+        await desk.type("back")
+        await desk.focus("#notes")
+        await desk.paste("one\nt\x1b[2Jwo")
+        await desk.focus("#last_day")
+        await desk.press("ctrl+u")
+        await desk.type("soon")
+        await desk.press("ctrl+s")
+        await desk.shows("--expires-on soon: a day such as 2027-01-31, or latest")
+        await desk.press("ctrl+u")
+        await desk.type("latest")
+        await desk.press("ctrl+s")
+        await desk.shows(f"Edit? Request {request_id}", "name is | front door shall be | back", "| t[2Jwo")
+        await desk.press("escape")
+        await desk.shows("Name back")
+        await desk.press("ctrl+s")
+        await desk.shows("Sign that it shall be so")
+        await desk.press("ctrl+s")
+        await desk.shows(f"Request {request_id} is revision 2 now", "name: front door -> back")
+    async with _at(office, size=size) as desk:
+        await desk.press("enter", "5")
+        await desk.shows("Last edited by carol (verified", "Changed since revision 1", "was | front door", "is | back")
+
+
+async def test_a_form_that_is_left_changes_nothing(office: MemoryOffice) -> None:
+    request_id = await office.submit()
+    async with _at(office, by="carol") as desk:
+        await desk.shows("1 waiting")
+        await desk.press("e")
+        await desk.shows("Edit Request")
+        await desk.press("escape")
+        await desk.shows(f"Request {request_id} is left as it is.")
+    assert not [sent for sent in office.commands if isinstance(sent, commands.EditRequest)]
+
+
+async def test_whoever_may_not_edit_is_told_so_and_comes_back_to_the_form(office: MemoryOffice) -> None:
+    await office.submit(world.content(name="front door"))
+    async with _at(office) as desk:
+        await desk.shows("1 waiting")
+        await desk.press("e")
+        await desk.shows("Edit Request")
+        await desk.type("s")
+        await desk.press("ctrl+s")
+        await desk.shows("shall be | front doors")
+        await desk.press("ctrl+s")
+        await desk.shows("error:", "Edit? Request")
+        await desk.press("escape")
+        await desk.shows("Name front doors")
 
 
 # --- the key ------------------------------------------------------------------------------------------------------

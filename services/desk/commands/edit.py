@@ -6,15 +6,13 @@ import typer
 
 from services.desk.case_view import show_case
 from services.desk.commands.approvals import RevisionOption, YesOption, confirmed, the_revision
-from services.desk.editing import Wanted, content_of, preview, wanted_basics
+from services.desk.editing import Wanted, content_of, preview, told, wanted_basics
 from services.desk.entering import either_kind, entered, kinds_of, names_entered
 from services.desk.exits import usage
 from services.desk.frame import Desk, RequestArgument, command
-from services.desk.render import finding_line
 from shared.client.case import ShownCase
 from shared.client.client import RaClient
-from shared.contracts.replies import CaseResult, EditResult
-from shared.vocabulary.differences import Difference
+from shared.contracts.replies import CaseResult
 
 BASIC, PROFILE, EXTENSIONS, DN = "Basic information", "Extension profile", "Extensions", "DN"
 CHANGES = ("what", "is", "shall be")
@@ -103,21 +101,9 @@ def edit(
         return
     result = desk.ask(lambda client: client.edit(case, content), signing=True)
     desk.screen.result(result)
-    desk.screen.story(_told(result))
+    desk.screen.story(told(result))
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to those of approvers."""
     command(app, "edit")(edit)
-
-
-def _told(result: EditResult) -> list[str]:
-    return [
-        f"Request {result.request_id} is revision {result.number} now, and waits for its approvers.",
-        *map(_changed, result.differences),
-        *map(finding_line, result.findings),
-    ]
-
-
-def _changed(found: Difference) -> str:
-    return f"{found.what}: {found.before or 'nothing'} -> {found.after or 'nothing'}"

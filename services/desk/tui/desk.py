@@ -11,22 +11,28 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import DataTable, Footer, Input, Static, TabbedContent
 
+from services.desk.case_view import case_title
 from services.desk.deciding import told
+from services.desk.editing import told as told_edit
 from services.desk.exits import ending
 from services.desk.render import failure_lines, safe
 from services.desk.tui.certificates import AtHand, CertificateScreen
-from services.desk.tui.dialogs import HelpDialog, OpenDialog, SignDialog, Signing
+from services.desk.tui.dialogs import HelpDialog, OpenDialog, SignDialog
+from services.desk.tui.edit_dialog import EditDialog
 from services.desk.tui.fields import Field
+from services.desk.tui.form import Form, edited, form_of
 from services.desk.tui.help import KEYS
 from services.desk.tui.key import HeldKey
 from services.desk.tui.listing import PendingTable
 from services.desk.tui.panes import TABS, Panes
 from services.desk.tui.port import Office
+from services.desk.tui.questions import decision_question, edit_question
 from services.desk.tui.sheet import Told
 from services.desk.tui.waiting import Waiting
 from services.desk.views import summary_line, summary_rows
 from shared.client.errors import ClientError
-from shared.contracts.replies import DecisionResult, GroupSummary
+from shared.contracts.content import EditedContent
+from shared.contracts.replies import CaseResult, DecisionResult, GroupSummary
 from shared.errors import RefusedError
 from shared.evidence.steps import MOST_AT_ONCE, DecisionKind
 
@@ -39,15 +45,17 @@ GROUPS_ABOVE = 2
 class DeskScreen(CertificateScreen):
     """Everything an approver does."""
 
+    AUTO_FOCUS: ClassVar[str | None] = "PendingTable"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "decide('approve')", "Approve"),
         Binding("d", "decide('deny')", "Deny"),
+        Binding("e", "edit", "Edit"),
         Binding("space", "mark", "Mark", show=False),
         Binding("r", "refresh_all", "Refresh"),
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("o", "open", "Open"),
         Binding("s", "summary", "Summary", show=False),
-        Binding("l", "lock", "Lock key"),
+        Binding("l", "lock", "Lock"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "app.quit", "Quit"),
         Binding("escape", "calm", "", show=False),
@@ -84,7 +92,6 @@ class DeskScreen(CertificateScreen):
     def on_mount(self) -> None:
         """Begin to look."""
         self._show_filter(shown=False)
-        self.query_one(PendingTable).focus()
         self.tell_top()
         self._keep_fresh()
 
@@ -228,17 +235,23 @@ class DeskScreen(CertificateScreen):
             return
         if len(fetched) == 1:
             self._show_anew(fetched[0])
-        signing = Signing(kind, [(each.case, each.shown) for each in fetched])
-        lines = await self.app.push_screen_wait(SignDialog(signing, self._key, lambda note: self._sign(signing, note)))
+        question = decision_question(kind, [(each.case, each.shown) for each in fetched])
+        cases = [each.case for each in fetched]
+        dialog = SignDialog(question, self._key, lambda note: self._decide(cases, kind, note))
+        lines = await self.app.push_screen_wait(dialog)
         if lines is None:
             self.say(*(f"Request {request} is left as it is." for request in requests))
         else:
             self.query_one(PendingTable).unmark()
-            self.say(*lines)
-            self._stale.set()
-            if self._last:
-                self._open(self._last)
+            self._changed(lines)
         self.tell_top()
+
+    def _changed(self, lines: Sequence[str]) -> None:
+        """Say what a signature has led to, and look again."""
+        self.say(*lines)
+        self._stale.set()
+        if self._last:
+            self._open(self._last)
 
     def _show_anew(self, at_hand: AtHand) -> None:
         seen, self._last = self.at_hand, at_hand.request_id
@@ -246,14 +259,13 @@ class DeskScreen(CertificateScreen):
         if seen is not None and seen.request_id == self._last and seen.shown.digest != at_hand.shown.digest:
             self.say("The request has changed since you opened it.")
 
-    async def _sign(self, signing: Signing, note: str) -> list[str]:
+    async def _decide(self, cases: Sequence[CaseResult], kind: DecisionKind, note: str) -> list[str]:
         """Sign and send; what became of each. Raises what the client raises."""
-        cases = [case for case, _ in signing.cases]
         if len(cases) > 1:
-            answers = await self.office.decide(cases, signing.kind, note)
-            return [line for request, answer in answers.items() for line in self._answer(request, answer, signing.kind)]
-        call = self.office.approve if signing.kind is DecisionKind.APPROVE else self.office.deny
-        return [told(await call(cases[0], note), signing.kind)]
+            answers = await self.office.decide(cases, kind, note)
+            return [line for request, answer in answers.items() for line in self._answer(request, answer, kind)]
+        call = self.office.approve if kind is DecisionKind.APPROVE else self.office.deny
+        return [told(await call(cases[0], note), kind)]
 
     @staticmethod
     def _answer(request: str, answer: DecisionResult | ClientError, kind: DecisionKind) -> list[str]:
@@ -261,6 +273,45 @@ class DeskScreen(CertificateScreen):
             return [told(answer, kind)]
         first, *findings = failure_lines(ending(answer).failure)
         return [f"Request {request}: {first}", *findings]
+
+    # --- editing --------------------------------------------------------------------------------------------------
+
+    def action_edit(self) -> None:
+        """Change what the request asks for, before others approve it."""
+        table = self.query_one(PendingTable)
+        request = table.at_cursor if table.has_focus else self._last
+        if request:
+            self._ask_edit(request)
+        else:
+            self.say("Open a request first: Enter opens the one under the cursor.")
+
+    @work(group="decide", exclusive=True)
+    async def _ask_edit(self, request: str) -> None:
+        """The form, then what would be signed; from there one comes back to the form."""
+        at_hand = await self.attempt(lambda: self._fetch(request))
+        if at_hand is None or not self._has_key():
+            return
+        self._show_anew(at_hand)
+        case, shown = at_hand.case, at_hand.shown
+        form: Form | None = form_of(shown)
+        while form is not None:
+            form = await self.app.push_screen_wait(
+                EditDialog(case_title(shown), shown, form, self.query_one(Panes).front)
+            )
+            if form is None:
+                break
+            content = edited(shown, form)
+
+            async def send(_: str, content: EditedContent = content) -> list[str]:
+                return told_edit(await self.office.edit(case, content))
+
+            lines = await self.app.push_screen_wait(SignDialog(edit_question(case, shown, content), self._key, send))
+            if lines is not None:
+                self._changed(lines)
+                self.tell_top()
+                return
+        self.say(f"Request {request} is left as it is.")
+        self.tell_top()
 
     def _has_key(self) -> bool:
         """Whether there is a key to sign with, be it after its passphrase was asked for."""

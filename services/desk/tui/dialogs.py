@@ -1,6 +1,6 @@
 """What is asked and told before anything else can be done; Escape always leaves things as they are."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,75 +12,53 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from services.desk.case_view import case_rows, case_title
 from services.desk.exits import ending
 from services.desk.frame import request_id
 from services.desk.render import Rows, failure_lines, safe
-from services.desk.tui.fields import Field, button
+from services.desk.tui.fields import Field, button, line
 from services.desk.tui.key import HeldKey
 from services.desk.tui.sheet import Sheet, Told
-from shared.client.case import ShownCase
-from shared.contracts.replies import CaseResult
-from shared.evidence.steps import DecisionKind
 
 MOST_NOTE = 1_000
 LEAVE = Binding("escape", "leave", "Leave it as it is")
 
 Sign = Callable[[str], Awaitable[list[str]]]
-"""Signs the decision with this note, sends it, and says what it led to."""
+"""Signs with this note, sends it, and says what it led to."""
 
 
 @dataclass(frozen=True)
-class Signing:
-    """A decision that is about to be signed, on one case or on several."""
+class Question:
+    """What is about to be signed, in words."""
 
-    kind: DecisionKind
-    cases: Sequence[tuple[CaseResult, ShownCase]]
-
-    @property
-    def title(self) -> str:
-        """What the question is about."""
-        if len(self.cases) > 1:
-            return f"these {len(self.cases)} requests"
-        return case_title(self.cases[0][1])
-
-    @property
-    def rows(self) -> Rows:
-        """All of each case, one after the other."""
-        if len(self.cases) == 1:
-            return case_rows(*self.cases[0])
-        return [
-            row
-            for number, (case, shown) in enumerate(self.cases, start=1)
-            for row in ((f"{number} OF {len(self.cases)}", case_title(shown)), *case_rows(case, shown), ("", ""))
-        ]
+    title: str
+    rows: Rows
+    button: str
+    with_note: bool = True
 
 
 class SignDialog(ModalScreen[list[str]]):
-    """Shows what a decision is signed for, and asks; it ends with what the decision led to, or with nothing."""
+    """Shows what is signed for, and asks; it ends with what the signature led to, or with nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [LEAVE, Binding("ctrl+s", "sign", "Sign")]
 
-    def __init__(self, signing: Signing, key: HeldKey, sign: Sign) -> None:
+    def __init__(self, question: Question, key: HeldKey, sign: Sign) -> None:
         super().__init__()
-        self._signing = signing
+        self._question = question
         self._key = key
         self._sign = sign
 
     def compose(self) -> ComposeResult:
         """What is signed, why, the passphrase if it is needed, and the question."""
-        kind, what = self._signing.kind, "this" if len(self._signing.cases) == 1 else self._signing.title
         with Vertical(classes="whole"):
-            yield Static(safe(f"{kind.capitalize()}? {self._signing.title}"), classes="title", markup=False)
-            yield Sheet(self._signing.rows)
-            why = "why; it is signed with the decision"
-            yield Field("Note", Input(placeholder=why, max_length=MOST_NOTE, id="note", compact=True))
+            yield Static(safe(self._question.title), classes="title", markup=False)
+            yield Sheet(self._question.rows)
+            if self._question.with_note:
+                yield Field("Note", line("why; it is signed with the decision", id="note", longest=MOST_NOTE))
             if not self._key.is_open:
-                of = safe(f"of {self._key.file}")
-                yield Field("Passphrase", Input(placeholder=of, password=True, id="passphrase", compact=True))
+                yield Field("Passphrase", line(safe(f"of {self._key.file}"), id="passphrase", password=True))
             yield Told()
             with Horizontal(classes="buttons"):
-                yield button(f"Sign that I {kind} {what}", id="sign")
+                yield button(self._question.button, id="sign")
                 yield button("Leave it as it is", id="leave")
 
     @on(Input.Submitted)
@@ -98,10 +76,11 @@ class SignDialog(ModalScreen[list[str]]):
         button = self.query_one("#sign", Button)
         if not button.disabled:
             button.disabled = True
-            self._decide(self.query_one("#note", Input).value)
+            notes = [field.value for field in self.query("#note").results(Input)]
+            self._send("".join(notes))
 
     @work(exclusive=True)
-    async def _decide(self, note: str) -> None:
+    async def _send(self, note: str) -> None:
         told = self.query_one(Told)
         try:
             if self._is_open():
@@ -169,7 +148,7 @@ class OpenDialog(ModalScreen[str]):
         """One field."""
         with Vertical(classes="small"):
             yield Static("Open which request?", classes="title")
-            yield Field("Id", Input(self._last, compact=True))
+            yield Field("Id", line("", id="id", value=self._last))
             yield Told()
 
     @on(Input.Submitted)

@@ -3,7 +3,8 @@
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Button, Static
+from textual.widgets import Button, Input, Static, TextArea
+from textual.widgets.text_area import Edit, EditResult
 
 
 class Field(Horizontal):
@@ -19,6 +20,33 @@ class Field(Horizontal):
     def on_descendant_blur(self) -> None:
         """Show that it is elsewhere."""
         self.remove_class("-here")
+
+
+SHOWABLE = r"[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*"
+"""What a field takes: a text from elsewhere may be pasted into it, and nothing may act on the terminal."""
+
+
+def line(hint: str, *, id: str, value: str = "", longest: int | None = None, password: bool = False) -> Input:  # noqa: A002 - Textual's own name
+    """A line to fill in."""
+    return Input(
+        value,
+        placeholder=hint,
+        id=id,
+        max_length=longest or 0,
+        password=password,
+        restrict=None if password else SHOWABLE,
+        select_on_focus=False,
+        compact=True,
+    )
+
+
+class Lines(TextArea):
+    """Several lines to fill in; what can't be shown is left out of what is pasted."""
+
+    def edit(self, edit: Edit) -> EditResult:
+        """Change the text."""
+        edit.text = "".join(character for character in edit.text if character == "\n" or character.isprintable())
+        return super().edit(edit)
 
 
 def button(label: str, *, id: str) -> Button:  # noqa: A002 - Textual's own name

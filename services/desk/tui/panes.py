@@ -19,7 +19,7 @@ from services.desk.case_view import (
     subject_rows,
 )
 from services.desk.render import Rows, safe
-from services.desk.tui.fields import Field, button
+from services.desk.tui.fields import Field, button, line
 from services.desk.tui.sheet import Sheet
 from services.desk.views import status_rows
 from shared.client.case import ShownCase
@@ -59,7 +59,7 @@ class DownloadPane(Vertical):
         forms = [(str(form), form) for form in DownloadFormat]
         yield Field("Format", Select(forms, value=DownloadFormat.PEM_X509, allow_blank=False, compact=True))
         yield Field("Chain", Checkbox("with the intermediates", value=True, compact=True))
-        yield Field("File", Input(placeholder="empty: the name that comes with it", id="file", compact=True))
+        yield Field("File", line("empty: the name that comes with it", id="file"))
         yield button("Write the certificate", id="fetch")
         yield Sheet()
 
@@ -89,7 +89,7 @@ class RevocationPane(Vertical):
         """The form above, the standing below."""
         reasons = [(str(reason), reason) for reason in RevocationReason]
         yield Field("Reason", Select(reasons, prompt="of RFC 5280 §5.3.1", compact=True))
-        yield Field("Notes", Input(placeholder="for the record", max_length=MOST_NOTES, id="notes", compact=True))
+        yield Field("Notes", line("for the record", id="notes", longest=MOST_NOTES))
         yield button("Revoke the certificate", id="revoke")
         yield Sheet()
 
@@ -118,9 +118,14 @@ class Panes(Vertical):
                         yield Sheet(NOTHING_OPEN, id=f"sheet-{tab}")
 
     @property
+    def front(self) -> str:
+        """The tab in front."""
+        return self.query_one(TabbedContent).active
+
+    @property
     def is_on_certificate(self) -> bool:
         """Whether the tab in front is about the certificate."""
-        return self.query_one(TabbedContent).active in OF_THE_CERTIFICATE
+        return self.front in OF_THE_CERTIFICATE
 
     def turn_to(self, tab: str) -> None:
         """Bring this tab to the front, and give it the keyboard."""

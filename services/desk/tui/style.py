@@ -18,6 +18,7 @@ DownloadPane, RevocationPane { height: 1fr; }
 Field { height: auto; }
 Field > Static { width: 12; height: 1; }
 Field.-here > Static { text-style: bold reverse; }
+Field > Lines { width: 1fr; height: auto; min-height: 1; max-height: 6; background: ansi_default; }
 Field > Input, Field > Select, Field > Checkbox { width: 1fr; }
 Button, Button:hover { background: ansi_default; color: ansi_default; margin-right: 2; }
 Button:focus { text-style: bold reverse; background: ansi_default; color: ansi_default; }
