@@ -171,6 +171,13 @@ async def test_the_list_is_narrowed_to_a_text_and_widened_again(office: MemoryOf
         await desk.shows("front door", "2 waiting |")
 
 
+async def test_a_new_request_is_in_the_list_as_soon_as_it_comes(office: MemoryOffice) -> None:
+    async with _at(office, refresh_seconds=3600.0) as desk:
+        await desk.shows("0 waiting", "connected")
+        await office.submit(world.content(name="just now"))
+        await desk.shows("1 waiting", "open 0 of 2 web just now", "just now by shop")
+
+
 async def test_how_many_requests_stand_where_is_told_for_each_group(office: MemoryOffice) -> None:
     done = await office.submit()
     await office.decide(done, "alice", "ben")

@@ -31,6 +31,7 @@ from services.desk.tui.sheet import Told
 from services.desk.tui.waiting import Waiting
 from services.desk.views import summary_line, summary_rows
 from shared.client.errors import ClientError
+from shared.client.watching import ConnectionNews, News
 from shared.contracts.content import EditedContent
 from shared.contracts.replies import CaseResult, DecisionResult, GroupSummary
 from shared.errors import RefusedError
@@ -94,6 +95,7 @@ class DeskScreen(CertificateScreen):
         self._show_filter(shown=False)
         self.tell_top()
         self._keep_fresh()
+        self._follow()
 
     # --- the list -------------------------------------------------------------------------------------------------
 
@@ -106,6 +108,21 @@ class DeskScreen(CertificateScreen):
             pause = self._refresh_seconds if done else min(RETRY_SECONDS, self._refresh_seconds)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stale.wait(), pause)
+
+    @work(group="news")
+    async def _follow(self) -> None:
+        """Look again as soon as anything new awaits a decision, or the connection comes or goes."""
+        while True:
+            with contextlib.suppress(Exception):  # what keeps the desk from being told, the list tells
+                async for news in self.office.watch():
+                    self.tell_news(news)
+                    self._stale.set()
+            await asyncio.sleep(min(RETRY_SECONDS, self._refresh_seconds))
+
+    def tell_news(self, news: News) -> None:
+        """Say what awaits a decision, unless something is said that may not have been read yet."""
+        if not isinstance(news, ConnectionNews) and self.query_one(Told).is_clear:
+            self.say(f"{news.why}: {news.name} by {', '.join(news.requesters)}")
 
     async def _look_again(self) -> bool:
         await self._waiting.fetch_again()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import BindingType
 from textual.widgets import DataTable
@@ -14,6 +15,7 @@ from shared.contracts.replies import PendingCase
 MARK = "*"
 ORDER = ("mine", "approvals", "group", "name", "subject", "requesters", "submitted", "request")
 """What helps most to choose comes first, as the rest may have to be scrolled to."""
+HEADS = (" ", *ORDER)
 
 
 def line_of(case: PendingCase) -> tuple[str, ...]:
@@ -31,10 +33,11 @@ class PendingTable(DataTable[Text]):
         super().__init__(cursor_type="row", zebra_stripes=False)
         self._cases: Sequence[PendingCase] = ()
         self._marks: set[str] = set()
+        self._lines: Sequence[Sequence[str]] = ()
 
     def on_mount(self) -> None:
-        """Lay the columns out."""
-        self.add_columns(" ", *ORDER)
+        """Show the heads of the columns."""
+        self._lay_out([])
 
     @property
     def at_cursor(self) -> str | None:
@@ -70,13 +73,22 @@ class PendingTable(DataTable[Text]):
         self.fill(self._cases)
 
     def fill(self, cases: Sequence[PendingCase]) -> None:
-        """Show these, in this order."""
-        before, line = self.at_cursor, self.cursor_row
+        """Show these, in this order; what is the same already is left alone."""
         self._cases = cases
-        self.clear()
-        for case in cases:
-            id_ = case.request.request_id
-            mark = MARK if id_ in self._marks else ""
-            self.add_row(*map(Text, (mark, *line_of(case))), key=id_)
         ids = [str(case.request.request_id) for case in cases]
+        lines = [(MARK if id_ in self._marks else "", *line_of(case)) for id_, case in zip(ids, cases, strict=True)]
+        if lines == self._lines:
+            return
+        before, line, sideways = self.at_cursor, self.cursor_row, self.scroll_x
+        self._lay_out(lines)
+        for id_, cells in zip(ids, lines, strict=True):
+            self.add_row(*map(Text, cells), key=id_)
         self.move_cursor(row=ids.index(before) if before in ids else line, animate=False)
+        self.call_after_refresh(self.scroll_to, sideways, animate=False)
+
+    def _lay_out(self, lines: Sequence[Sequence[str]]) -> None:
+        """Begin anew, with columns as wide as what is going to stand in them: nothing is cut off."""
+        self._lines = lines
+        self.clear(columns=True)
+        for number, head in enumerate(HEADS):
+            self.add_column(head, width=max(cell_len(text) for text in (head, *(cells[number] for cells in lines))))

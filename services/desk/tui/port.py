@@ -1,10 +1,11 @@
 """What the full-screen desk needs of the client; `RaClient` has it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
 from shared.client.case import ShownCase
 from shared.client.errors import ClientError
+from shared.client.watching import News
 from shared.contracts.content import EditedContent
 from shared.contracts.replies import (
     CaseResult,
@@ -65,6 +66,10 @@ class Office(Protocol):
 
     async def summary(self) -> SummaryResult:
         """How many requests stand where."""
+        ...
+
+    def watch(self) -> AsyncIterator[News]:
+        """What awaits this identity's decision as it comes, for ever."""
         ...
 
     async def status(self, request_id: str) -> StatusResult:
