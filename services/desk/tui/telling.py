@@ -25,9 +25,12 @@ class TellingScreen(Screen[None]):
         self.office = office
         self.connected: bool | None = None
         """None until it was tried."""
+        self._away_was_last = False
+        """Whether the last thing told was that the duties can't be reached."""
 
     def say(self, *lines: str) -> None:
         """Tell this, in place of what was told before."""
+        self._away_was_last = False
         self.query_one(Told).say(lines)
 
     def fail(self, error: Exception) -> None:
@@ -35,6 +38,7 @@ class TellingScreen(Screen[None]):
         failure = ending(error).failure
         self._link(up=failure.code not in NO_LINK)
         self.say(*failure_lines(failure))
+        self._away_was_last = not self.connected
 
     async def attempt(self, act: Callable[[], Awaitable[ResultT]]) -> ResultT | None:
         """What this gives; None when it failed, which is told then."""
@@ -54,7 +58,7 @@ class TellingScreen(Screen[None]):
             raise asyncio.CancelledError
 
     def _link(self, *, up: bool) -> None:
-        if up and self.connected is False:
+        if up and self._away_was_last:
             self.say("Connected again.")
         self.connected = up
         self.tell_top()
