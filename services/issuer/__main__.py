@@ -74,9 +74,10 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
         on_done=worker.messages.work_done,
         on_failure=worker.messages.work_failed,
     )
+    feed = StatusFeed(orders, MongoFeedMarks(worker.database), ca, schedule.offer, clock, pace.poll)
     rounds = Rounds(
         orders=orders,
-        feed=StatusFeed(orders, MongoFeedMarks(worker.database), ca, schedule.offer, clock, pace.poll),
+        feed=feed,
         quota_used=client.quota_used,
         metrics=OrderMetrics(worker.registry),
         clock=clock,
@@ -93,7 +94,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
             (commands.DenyRequest, DenialWitness(orders, in_force, clock)),
             (commands.DownloadCertificate, DownloadCertificateHandler(orders, in_force, clock)),
             (commands.ListOrders, ListOrdersHandler(orders, in_force, clock)),
-            (commands.ShowOrder, ShowOrderHandler(orders, in_force, clock)),
+            (commands.ShowOrder, ShowOrderHandler(orders, in_force, feed.age, clock)),
             (commands.SettleOrder, SettleOrderHandler(orders, in_force, clock, schedule.offer)),
         ),
         subscriptions=lambda: [

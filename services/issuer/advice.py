@@ -1,6 +1,6 @@
 """What an operator is told of an entry of the ledger: pure, no I/O."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from services.issuer.model import Order
 from services.issuer.ports import APPROVAL_THERE
@@ -13,6 +13,12 @@ from shared.vocabulary.orders import OrderState
 from shared.vocabulary.permissions import Permission
 
 APPROVE_THERE = "Have it approved at the CA, or give the issuer's API key the right to approve orders there."
+FEED_LATE = timedelta(minutes=15)
+"""By then, a status feed that works has been read several times, whatever the settings."""
+FEED_UNREAD = (
+    "`a round was cut short` in the issuer's log says why. Until it is read, each order is looked at once in "
+    "`safety_look_seconds`, one day if not set otherwise."
+)
 BY_ITSELF = "What the reasons say, if they name somebody; it is tried again by itself."
 _WHAT_TO_DO = {
     OrderState.WITNESSED: "Nothing: there is no approval yet.",
@@ -52,11 +58,11 @@ def summary_of(order: Order) -> OrderSummary:
     )
 
 
-def shown(order: Order) -> OrderResult:
-    """All of it that is of use to an operator."""
+def shown(order: Order, *, feed_age: timedelta = timedelta(0)) -> OrderResult:
+    """All of it that is of use to an operator; `feed_age` is how long ago the status feed was read to its end."""
     return OrderResult(
         order=summary_of(order),
-        what_to_do=what_to_do(order),
+        what_to_do=what_to_do(order, feed_age=feed_age),
         requesters=order.requesters,
         tries=order.tries,
         attempt=order.attempt,
@@ -68,9 +74,12 @@ def shown(order: Order) -> OrderResult:
     )
 
 
-def what_to_do(order: Order) -> str:
+def what_to_do(order: Order, *, feed_age: timedelta = timedelta(0)) -> str:
     """What an operator should do about it."""
     match order.state:
+        case OrderState.PENDING if feed_age > FEED_LATE:
+            minutes = int(feed_age.total_seconds() // 60)
+            return f"The CA's status feed has not been read for {minutes} minutes: {FEED_UNREAD}"
         case OrderState.ACCEPTED | OrderState.PENDING if order.findings:
             waits_there = any(found.code == APPROVAL_THERE for found in order.findings)
             return APPROVE_THERE if waits_there else BY_ITSELF

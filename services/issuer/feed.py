@@ -53,6 +53,12 @@ class StatusFeed:
         with contextlib.suppress(ConflictError):  # this took so long that another copy has read it meanwhile
             await self.marks.replace(mark.model_copy(update={"seen_ms": now_ms}))
 
+    async def age(self, oldest_ms: int) -> timedelta:
+        """How long ago it was read to its end; since `oldest_ms`, if nobody had a reason to read it before."""
+        known = await self.marks.load(MARK)
+        seen_ms = oldest_ms if known is None else max(known.seen_ms, oldest_ms)
+        return max(self.clock.now() - _instant(seen_ms), timedelta(0))
+
     async def _claimed(self, now_ms: int, oldest_ms: int) -> FeedMark | None:
         """How far it was read, if it is this copy's turn to read on."""
         due = now_ms + milliseconds(self.poll.total_seconds())

@@ -1,7 +1,8 @@
 """What operators see of the ledger and decide about it: one frozen dataclass for each message."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -51,13 +52,15 @@ class ShowOrderHandler:
 
     orders: OrderStore
     in_force: PolicyInForce
+    feed_age: Callable[[int], Awaitable[timedelta]]
+    """How long ago the CA's status feed was read; since then, if nobody had a reason to read it before."""
     clock: Clock
 
     async def __call__(self, message: Received[commands.ShowOrder]) -> Outcome:
         """Handle the question."""
         known = await self.orders.load(message.data.request_id)
         order = advice.visible(known, message.sender, self.in_force.policy)
-        result = advice.shown(order)
+        result = advice.shown(order, feed_age=await self.feed_age(order.accepted_at_ms))
         return Outcome(publish=(reply_ok(message, result, result.what_to_do, at=self.clock.now()),))
 
 

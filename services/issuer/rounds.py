@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -56,6 +57,8 @@ class Rounds:
             self._count(backlog)
             self.metrics.quota(await self.quota_used())
             pending = backlog.get(OrderState.PENDING)
+            age = timedelta(0) if pending is None else await self.feed.age(pending.oldest_ms)
+            self.metrics.feed_read(age_seconds=age.total_seconds())
             if pending is not None:
                 await self.feed.read(pending.oldest_ms)
         except UnavailableError as away:

@@ -11,7 +11,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from shared.vocabulary.names import CertificateId, OrderId
 from shared.vocabulary.reasons import RevocationReason
@@ -264,7 +264,7 @@ class OrderReference(_Answer):
     """An order in the status feed, or under an alternative id."""
 
     order_id: OrderId
-    certificate_id: CertificateId | None = None
+    certificate_id: Annotated[CertificateId | None, BeforeValidator(_nothing_as_none)] = None
     status: Status
 
 
@@ -273,7 +273,9 @@ class AlternateOrder(OrderReference):
 
 
 class StatusChange(OrderReference):
-    """An order whose status changed, with the status that it has now."""
+    """An order whose status changed, with the status that it has now; none where the CA does not say a readable one."""
+
+    status: Annotated[str, BeforeValidator(lambda value: value.lower() if isinstance(value, str) else "")] = ""
 
 
 class Page(_Answer):
@@ -282,6 +284,14 @@ class Page(_Answer):
     total: int = 0
     limit: int = 0
     offset: int = 0
+
+
+def _names_an_order(line: object) -> bool:
+    try:
+        StatusChange.model_validate(line)
+    except ValidationError:
+        return False
+    return True
 
 
 class AlternateOrders(_Answer):
@@ -296,6 +306,22 @@ class StatusChanges(_Answer):
 
     orders: Annotated[tuple[StatusChange, ...], BeforeValidator(_nothing_as_empty)] = ()
     page: Page = Page()
+    left_out: int = 0
+    """How many lines name no order, beside others that do, which they must not hide. Without others, it is no feed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_odd_lines(cls, value: object) -> object:
+        lines = value.get("orders") if isinstance(value, Mapping) else None
+        if not isinstance(value, Mapping) or not isinstance(lines, list):
+            return value
+        readable = [line for line in lines if _names_an_order(line)]
+        return value if not readable else {**value, "orders": readable, "left_out": len(lines) - len(readable)}
+
+    @property
+    def lines(self) -> int:
+        """How many lines it has, whether or not they can be read."""
+        return len(self.orders) + self.left_out
 
 
 class OrderPage(_Answer):

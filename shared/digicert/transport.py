@@ -30,7 +30,7 @@ from shared.errors import UnavailableError
 ApiKey = SecretStr | Callable[[], str]
 """The key itself, or what fetches the present one before each call."""
 Observe = Callable[[str, str], None]
-"""Told of each call once: its endpoint, such as `order.place`, and `ok` or the error's `result`."""
+"""Told of each call once: its endpoint, such as `order.place`, and `ok`, `odd-lines`, or the error's `result`."""
 
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 PATIENCE: Final = 10.0
@@ -146,14 +146,16 @@ class CaConnection:
             with contextlib.suppress(UnavailableError):
                 await self._quota.aclose()
 
-    async def _answer(self, call: Call, read: Callable[[Reply], ValueT]) -> ValueT:
-        """Make the call, read its answer, and tell the observer how it went."""
+    async def _answer(
+        self, call: Call, read: Callable[[Reply], ValueT], *, result: Callable[[ValueT], str] = lambda _: "ok"
+    ) -> ValueT:
+        """Make the call, read its answer, and tell the observer how it went: where it was read, what `result` says."""
         try:
             answer = _read(call, await self._exchange(call), read)
         except (CaUnavailableError, CaRefusedError) as error:
             self._observe(call.endpoint, error.result)
             raise
-        self._observe(call.endpoint, "ok")
+        self._observe(call.endpoint, result(answer))
         return answer
 
     async def _exchange(self, call: Call) -> Reply:

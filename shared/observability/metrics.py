@@ -150,12 +150,21 @@ class OrderMetrics:
             ["state"],
             registry=registry,
         )
+        self._feed_age = Gauge(
+            "ra_ca_feed_age_seconds",
+            "How long ago the CA's status feed was read to its end, at the last look; 0 while nothing waits there.",
+            registry=registry,
+        )
         self._quota = Gauge(
             "ra_ca_quota_used_ratio",
             "Which part of the CA's rate limit is used, by the seconds of its window; 1 while the CA wants no call.",
             ["window"],
             registry=registry,
         )
+
+    def feed_read(self, *, age_seconds: float) -> None:
+        """The CA's status feed was read to its end so long ago."""
+        self._feed_age.set(age_seconds)
 
     def waiting(self, state: str, count: int, *, oldest_seconds: float) -> None:
         """So many wait in this state, the oldest for so long."""

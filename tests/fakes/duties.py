@@ -378,8 +378,11 @@ class Issuer(InProcess):
         """A round of the status feed, if anything waits at the CA."""
         pending = (await self.orders.backlog()).get(OrderState.PENDING)
         if pending is not None:
-            feed = StatusFeed(self.orders, self.marks, self.ca, self.offered.append, self.clock, PACE.poll)
-            await feed.read(pending.oldest_ms)
+            await self.feed().read(pending.oldest_ms)
+
+    def feed(self) -> StatusFeed:
+        """What reads the CA's status feed."""
+        return StatusFeed(self.orders, self.marks, self.ca, self.offered.append, self.clock, PACE.poll)
 
     def routes(self) -> Routes:
         orders, in_force, clock = self.orders, self.in_force, self.clock
@@ -392,7 +395,10 @@ class Issuer(InProcess):
             (commands.DenyRequest, issuer.DenialWitness(orders, in_force, clock)),
             (commands.DownloadCertificate, issuer.DownloadCertificateHandler(orders, in_force, clock)),
             (commands.ListOrders, operators.ListOrdersHandler(orders, in_force, clock)),
-            (commands.ShowOrder, operators.ShowOrderHandler(orders, in_force, clock)),
+            (
+                commands.ShowOrder,
+                operators.ShowOrderHandler(orders, in_force, lambda since: self.feed().age(since), clock),
+            ),
             (commands.SettleOrder, operators.SettleOrderHandler(orders, in_force, clock, self.offered.append)),
         )
 

@@ -291,7 +291,8 @@ class Process:
     def __init__(self, office: Office, crash_at: int | None = None, *, ahead: timedelta = timedelta(0)) -> None:
         self.office = office
         self.life = life = Life(crash_at)
-        registry, clock, pace = CollectorRegistry(), VirtualClock(ahead), office.pace
+        self.registry = registry = CollectorRegistry()
+        clock, pace = VirtualClock(ahead), office.pace
         self.in_force = PolicyInForce(office.policy)
         self.gate = Gate("database", self._probe, on_change=lambda _: None)
         orders: Any = Stepping(office.orders, life)

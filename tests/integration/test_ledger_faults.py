@@ -92,14 +92,17 @@ def test_a_failure_that_stays_leaves_at_most_one_order_and_says_why_it_waits(
 ) -> None:
     async def story() -> None:
         office = begun(ground, endpoint, fault, times=FOR_EVER)
-        async with office.process():
+        async with office.process() as process:
             await asyncio.sleep(timedelta(minutes=15).total_seconds())
+            feed_age = process.registry.get_sample_value("ra_ca_feed_age_seconds")
         (entry,) = office.orders.all()
         assert len(office.placed()) <= 1
         if entry.state is OrderState.ISSUED:  # the look-up, or the daily look, got round it
             assert len(office.placed()) == 1
         elif endpoint == "order.changes":
             assert entry.state is OrderState.PENDING
+            assert feed_age is not None
+            assert feed_age > 600, "an operator is told that the feed cannot be read"
         else:
             assert entry.findings, "an operator sees why"
             assert entry.state in {OrderState.ACCEPTED, OrderState.INTENT, OrderState.PENDING, OrderState.UNCLEAR}

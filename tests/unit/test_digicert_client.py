@@ -394,6 +394,35 @@ async def test_no_order_of_the_feed_is_skipped_because_another_leaves_it_between
     assert told >= set(lists[-1])
 
 
+@pytest.mark.parametrize(
+    "odd", [{"order_id": 2, "status": None}, {"order_id": 2}, {"order_id": 2, "status": "issued", "certificate_id": ""}]
+)
+async def test_an_odd_line_of_the_feed_that_names_an_order_names_it(odd: dict[str, object]) -> None:
+    lines = [{"order_id": 1, "status": "issued"}, odd, {"order_id": 3, "status": "issued"}]
+    async with client_for(answering(200, json={"orders": lines})) as client:
+        assert [change.order_id for change in await client.status_changes(5)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("odd", [None, {}, {"order_id": None, "status": "issued"}, {"status": "issued"}, "order 2", []])
+async def test_a_line_of_the_feed_that_names_no_order_is_left_out_and_counted(odd: object) -> None:
+    observed: list[tuple[str, str]] = []
+    lines = [{"order_id": 1, "status": "issued"}, odd, {"order_id": 3, "status": "issued"}]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        offset = int(request.url.params.get("offset", "0"))
+        return httpx.Response(200, json={"orders": lines[offset : offset + 2], "page": {"total": 3}})
+
+    async with client_for(answer, observe=lambda *told: observed.append(told)) as client:
+        assert [change.order_id for change in await client.status_changes(5)] == [1, 3]
+    assert ("order.changes", "odd-lines") in observed
+
+
+async def test_a_feed_of_which_no_line_names_an_order_is_no_answer() -> None:
+    async with client_for(answering(200, json={"orders": [{"id": 1}, {"id": 2}]})) as client:
+        with pytest.raises(CaGarbledError):
+            await client.status_changes(5)
+
+
 async def test_a_feed_that_never_comes_to_rest_is_no_answer() -> None:
     async with client_for(feed_of(*([n, n + 1, n + 2] for n in range(1000)))) as client:
         with pytest.raises(CaGarbledError):

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from services.issuer.feed import MARK, StatusFeed
 from services.issuer.model import Order
-from services.issuer.ports import NotNowError
+from services.issuer.ports import NotNowError, OrderChange
 from services.issuer.rounds import Rounds
 from shared.contracts import commands
 from shared.contracts.replies import OrderResult
@@ -224,6 +224,41 @@ async def test_what_waits_is_counted_with_the_age_of_the_oldest_and_the_use_of_t
     assert walk.shown("ra_orders_waiting", state="accepted") == 1
     assert walk.shown("ra_orders_waiting", state="unclear") == 0
     assert walk.shown("ra_ca_quota_used_ratio", window="180") == 0.5
+
+
+async def test_a_feed_that_cannot_be_read_is_told_by_a_metric_and_to_whoever_looks_at_the_order() -> None:
+    case = await waiting()
+    walk = Walk(case.issuer)
+    await walk.rounds._round()
+    assert walk.shown("ra_ca_feed_age_seconds") == 0
+    case.issuer.ca.away = True
+    for minutes in (10, 30):
+        case.issuer.clock.advance(timedelta(minutes=minutes))
+        await walk.rounds._round()
+    assert walk.shown("ra_ca_feed_age_seconds") == 40 * 60
+    shown = (await case.issuer.ask(commands.ShowOrder(request_id=case.id), by="olga")).result
+    assert isinstance(shown, OrderResult)
+    assert "status feed has not been read for 40 minutes" in shown.what_to_do
+    case.issuer.ca.away = False
+    for _ in range(2):
+        case.issuer.clock.advance(PACE.poll)
+        await walk.rounds._round()
+    assert walk.shown("ra_ca_feed_age_seconds") == PACE.poll.total_seconds()
+    shown = (await case.issuer.ask(commands.ShowOrder(request_id=case.id), by="olga")).result
+    assert isinstance(shown, OrderResult)
+    assert shown.what_to_do.startswith("Nothing for now")
+
+
+async def test_an_order_that_the_feed_names_without_a_status_is_looked_at_once() -> None:
+    case = await waiting()
+    ca, order = case.issuer.ca, await case.stored()
+    assert order.order_id is not None
+    odd = [OrderChange(order.order_id, "")]
+    ca.changes = lambda *_: asyncio.sleep(0, odd)  # type: ignore[method-assign]  # no CA would do this for long
+    for _ in range(3):
+        case.issuer.clock.advance(PACE.poll)
+        await case.issuer.read_feed()
+    assert [woken.order_id for woken in case.issuer.offered[1:]] == [order.order_id]
 
 
 async def test_where_nothing_waits_at_the_ca_its_feed_is_not_read() -> None:
