@@ -38,7 +38,8 @@ async def test_from_the_list_to_the_revoked_certificate_by_keys_alone(
     assert profile.trust is not None
     key = HeldKey(profile.signing.key_file, lambda: None)
     alice = RaClient(profile, signer=key, anchor=read_anchor(profile.trust.anchor_file), timeout_seconds=60.0)
-    async with people_of(stack) as people, closing(alice), terminal(alice, key, refresh_seconds=1.0) as desk:
+    opened = terminal(alice, key, size=(120, 40), refresh_seconds=1.0)
+    async with people_of(stack) as people, closing(alice), opened as desk:
         request_id = await submitted(people, world.content(name="the shop's own door"))
         await desk.shows("1 waiting", "0 of 2", "the shop's own door", "connected")
         await desk.press("enter")
