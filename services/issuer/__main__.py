@@ -15,7 +15,7 @@ from services.issuer.fit import FitChecks
 from services.issuer.following import Following
 from services.issuer.handlers import DenialWitness, DownloadCertificateHandler, RequestApprovedHandler
 from services.issuer.inspection import Inspection
-from services.issuer.operators import ListOrdersHandler, SettleOrderHandler, ShowOrderHandler
+from services.issuer.operators import FailOrderHandler, ListOrdersHandler, SettleOrderHandler, ShowOrderHandler
 from services.issuer.ordering import Ordering
 from services.issuer.recovering import Recovery
 from services.issuer.rounds import Rounds
@@ -96,6 +96,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
             (commands.ListOrders, ListOrdersHandler(orders, in_force, clock)),
             (commands.ShowOrder, ShowOrderHandler(orders, in_force, feed.age, clock)),
             (commands.SettleOrder, SettleOrderHandler(orders, in_force, clock, schedule.offer)),
+            (commands.FailOrder, FailOrderHandler(orders, in_force, clock, schedule.offer)),
         ),
         subscriptions=lambda: [
             Subscription(events_queue(Duty.ISSUER), settings.broker.prefetch),

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from services.issuer.model import Order
-from services.issuer.ports import APPROVAL_THERE
+from services.issuer.ports import APPROVAL_THERE, LEFT_THERE
 from shared.contracts.replies import OrderResult, OrderSummary
 from shared.errors import RefusedError
 from shared.policy.policy import Policy
@@ -19,12 +19,12 @@ FEED_UNREAD = (
     "`a round was cut short` in the issuer's log says why. Until it is read, each order is looked at once in "
     "`safety_look_seconds`, one day if not set otherwise."
 )
+DECIDED = "Nothing: it is decided, and done as soon as the CA has been asked once more."
 BY_ITSELF = "What the reasons say, if they name somebody; it is tried again by itself."
 _WHAT_TO_DO = {
     OrderState.WITNESSED: "Nothing: there is no approval yet.",
     OrderState.RETURNED: "Nothing: its approvers must decide again.",
     OrderState.ACCEPTED: "Nothing: it is ordered in its turn.",
-    OrderState.UNCLEAR: "Nothing: it is decided, and done as soon as the CA has been asked once more.",
     OrderState.INTENT: "Nothing: the CA is asked whether it has the order before it is ordered again.",
     OrderState.ISSUED: "Nothing: the certificate is there.",
     OrderState.WITHDRAWN: "Nothing: a requester took it back before it was ordered.",
@@ -76,22 +76,32 @@ def shown(order: Order, *, feed_age: timedelta = timedelta(0)) -> OrderResult:
 
 def what_to_do(order: Order, *, feed_age: timedelta = timedelta(0)) -> str:
     """What an operator should do about it."""
+    if order.settlement is not None:
+        return DECIDED
+    end_it = f"To end the request: `ra orders fail {order.id} --reason TEXT`."
     match order.state:
         case OrderState.PENDING if feed_age > FEED_LATE:
             minutes = int(feed_age.total_seconds() // 60)
             return f"The CA's status feed has not been read for {minutes} minutes: {FEED_UNREAD}"
         case OrderState.ACCEPTED | OrderState.PENDING if order.findings:
             waits_there = any(found.code == APPROVAL_THERE for found in order.findings)
-            return APPROVE_THERE if waits_there else BY_ITSELF
+            return f"{APPROVE_THERE if waits_there else BY_ITSELF} {end_it}"
         case OrderState.PENDING:
-            return f"Nothing for now: the CA works on it. If that takes long, look at order {order.order_id} there."
-        case OrderState.UNCLEAR if order.settlement is None:
+            text = f"Nothing for now: the CA works on it. If that takes long, look at order {order.order_id} there."
+            return f"{text} {end_it}"
+        case OrderState.UNCLEAR:
             return (
                 "Look at the orders at the CA. Then name the one that is this request's, and cancel the others there: "
-                f"`ra orders settle {order.id} --adopt ORDER`. Or say that none is, and have it ordered: `--none`."
+                f"`ra orders settle {order.id} --adopt ORDER`. Or say that none is, and have it ordered: `--none`. "
+                f"{end_it}"
             )
         case _:
-            return _WHAT_TO_DO[order.state]
+            return _left_there(order) or _WHAT_TO_DO[order.state]
+
+
+def _left_there(order: Order) -> str | None:
+    left = next((found.message for found in order.findings if found.code == LEFT_THERE), None)
+    return None if left is None else f"{left[0].upper()}{left[1:]}."
 
 
 def _instant(ms: int) -> datetime:

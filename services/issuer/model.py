@@ -21,11 +21,13 @@ from shared.vocabulary.orders import OrderState
 
 
 class Settlement(Model):
-    """What an operator wants done about an entry that is unclear; the CA is asked again before it is done."""
+    """What an operator wants done about an entry; the CA is asked again before it is done."""
 
     by: IdentityField
     adopt: OrderId | None
     """The order at the CA that is this request's; none says that there is none, and that it is to be ordered."""
+    fail: str | None = None
+    """Why the request is to end for good, if it is."""
 
 
 class Order(Aggregate):

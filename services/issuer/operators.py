@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 import structlog
 
@@ -17,10 +18,12 @@ from shared.evidence.in_force import PolicyInForce
 from shared.messaging.messages import Outcome, Received, reply_ok
 from shared.messaging.schedule import milliseconds
 from shared.vocabulary.findings import finding
-from shared.vocabulary.orders import OrderState
+from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from shared.vocabulary.permissions import Permission
 
 log = structlog.get_logger()
+
+DecisionT = TypeVar("DecisionT", commands.SettleOrder, commands.FailOrder)
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,44 @@ class SettleOrderHandler:
         if order.state is not OrderState.UNCLEAR:
             text = "only an unclear order is settled by people"
             raise RefusedError(finding("order.not-unclear", text, value=order.state))
-        now = self.clock.now()
-        result = SettleResult(request_id=order.id, state=order.state)
-        text = "The CA is asked once more, and then it is done; `ra orders show` says what came of it."
-        answer = reply_ok(message, result, text, at=now)
         wanted = Settlement(by=message.sender, adopt=message.data.adopt)
-        update = {"settlement": wanted, "waits": 0, "unanswered": 0, "due": milliseconds(now.timestamp())}
-        settled = order.model_copy(update=update).followed_by(message.id, answer)
-        self.offer(await self.orders.replace(settled))
+        decided, outcome = _decided(message, order, wanted, now=self.clock.now())
+        self.offer(await self.orders.replace(decided))
         log.warning("an operator settles an order", request=order.id, by=message.sender, adopt=message.data.adopt)
-        return Outcome(publish=(answer,))
+        return outcome
+
+
+@dataclass(frozen=True)
+class FailOrderHandler:
+    """Takes an operator's decision to end an open entry; the scheduler does it unless the CA has a live order of it."""
+
+    orders: OrderStore
+    in_force: PolicyInForce
+    clock: Clock
+    offer: Callable[[Order], None]
+
+    async def __call__(self, message: Received[commands.FailOrder]) -> Outcome:
+        """Handle the decision."""
+        known = await self.orders.load(message.data.request_id)
+        order = advice.visible(known, message.sender, self.in_force.policy)
+        stored = order.outcome_of(message.id)
+        if stored is not None:
+            return stored
+        if order.state not in OPEN_ORDERS:
+            text = "only what is approved and not at its end can be ended"
+            raise RefusedError(finding("order.not-open", text, value=order.state))
+        wanted = Settlement(by=message.sender, adopt=None, fail=message.data.reason)
+        decided, outcome = _decided(message, order, wanted, now=self.clock.now())
+        self.offer(await self.orders.replace(decided))
+        log.warning("an operator ends a request", request=order.id, by=message.sender, reason=message.data.reason)
+        return outcome
+
+
+def _decided(message: Received[DecisionT], order: Order, wanted: Settlement, *, now: datetime) -> tuple[Order, Outcome]:
+    """The entry with what is wanted, due at once, and the answer, which is stored in it."""
+    result = SettleResult(request_id=order.id, state=order.state)
+    text = "The CA is asked once more, and then it is done; `ra orders show` says what came of it."
+    answer = reply_ok(message, result, text, at=now)
+    due = milliseconds(now.timestamp())
+    update = {"settlement": wanted, "waits": 0, "unanswered": 0, "due": due, "due_then": due}
+    return order.model_copy(update=update).followed_by(message.id, answer), Outcome(publish=(answer,))

@@ -20,7 +20,7 @@ from services.issuer.ports import (
     OrderUncertainError,
     PlacedOrder,
 )
-from services.issuer.recovering import Adopt, AskPeople, LookAgain, OrderIt, Recovery, Step
+from services.issuer.recovering import Adopt, AskPeople, EndIt, GoOn, LookAgain, OrderIt, Recovery, Step
 from services.issuer.searching import Found
 from shared.clock import Clock
 from shared.contracts import events
@@ -35,7 +35,7 @@ from shared.observability.metrics import EvidenceMetrics
 from shared.vocabulary.findings import Finding, Severity, finding
 from shared.vocabulary.fit import Fit
 from shared.vocabulary.names import MessageId
-from shared.vocabulary.orders import OrderState
+from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from shared.x509.certificate import identify_certificate
 
 log = structlog.get_logger()
@@ -72,6 +72,8 @@ class Ordering:
             await self.books.announce(order)
             return
         match order.state:
+            case state if state in OPEN_ORDERS and order.settlement is not None and order.settlement.fail is not None:
+                await self._heeding(order, self._end)
             case OrderState.ACCEPTED:  # it is claimed when the intent is stored
                 await self._heeding(order, self._begin, claimed_first=False)
             case OrderState.INTENT:
@@ -128,8 +130,11 @@ class Ordering:
             tried = order.model_copy(update={"attempt": attempt, **tries})
             await self._order(await self._intend(tried, approval, rules.id_of_attempt(order, attempt)), approval)
 
-    async def _verified(self, order: Order) -> VerifiedApproval | None:
-        """The approval, if it holds now; else the entry is given back, or waits for the policy that others have."""
+    async def _verified(self, order: Order, *left: Finding) -> VerifiedApproval | None:
+        """The approval, if it holds now; else the entry is given back, or waits for the policy that others have.
+
+        `left` is worth knowing too when it is given back.
+        """
         if order.policy_serial > self.in_force.policy.serial:
             text = "this was accepted under a newer policy than this copy of the issuer has"
             await self.books.put_off(order, [finding("order.policy-older", text)], self.pace.poll)
@@ -138,11 +143,11 @@ class Ordering:
         try:
             approval = rules.verify_entry(order.id, evidence_of(order), self.in_force, now=now)
         except RefusedError as refused:
-            await self._return(order, refused.findings)
+            await self._return(order, (*refused.findings, *left))
             return None
         denial = rules.overtaken_denial(order, approval, self.in_force.anchor, now=now)
         if denial is not None:
-            await self._return(order, (rules.denial_omitted(),), denial=denial)
+            await self._return(order, (rules.denial_omitted(), *left), denial=denial)
             return None
         return approval
 
@@ -197,6 +202,9 @@ class Ordering:
     async def _settle_unclear(self, order: Order) -> None:
         await self._take(order, await self.recovery.settled(order))
 
+    async def _end(self, order: Order) -> None:
+        await self._take(order, await self.recovery.ended(order))
+
     async def _take(self, order: Order, step: Step) -> None:
         match step:
             case Adopt(found):
@@ -212,12 +220,20 @@ class Ordering:
                 await self.books.keep(
                     order, state=OrderState.UNCLEAR, findings=findings, settlement=None, waits=0, due=None
                 )
+            case EndIt(findings):
+                log.warning("an operator has ended a request", request=order.id, findings=[f.message for f in findings])
+                await self._fail(order, findings)
+            case GoOn(findings):
+                rest = self.pace.safety if order.state is OrderState.PENDING else self.pace.poll
+                due = self.books.later(rest)
+                await self.books.keep(order, findings=findings, settlement=None, waits=0, due=due)
 
     async def _adopt(self, order: Order, found: Found) -> None:
         """Take over an order that the CA has; if this ledger does not know of it, verify as for a new one."""
         log.info("found the order at the CA", request=order.id, order=found.order_id)
         if order.intent is None or order.alternative_order_id != found.alternative_order_id:
-            approval = await self._verified(order)
+            left = (rules.left_there([found.order_id], "is not taken over"),) if found.is_live else ()
+            approval = await self._verified(order, *left)
             if approval is None:
                 return
             order = await self._intend(order, approval, found.alternative_order_id)
@@ -310,7 +326,8 @@ class Ordering:
     async def _return(self, order: Order, findings: tuple[Finding, ...], *, denial: JwsStatement | None = None) -> None:
         """The approval no longer holds, and nothing was ordered: the approvers must decide again."""
         for found in findings:
-            self.metrics.refused(found.code)
+            if found.severity is Severity.ERROR:
+                self.metrics.refused(found.code)
         event = events.RequestReturned(
             request_id=order.id,
             approval_group=group_of(order),

@@ -17,6 +17,8 @@ APPROVAL_THERE = "order.approval-there"
 """The code of an order that waits until people approve it at the CA."""
 ID_TAKEN = "order.id-taken"
 """The code of an order that the CA refuses because it has one under that id."""
+LEFT_THERE = "order.left-there"
+"""The code of an order that stays at the CA although its request does not go on."""
 UNCLEAR = "order.unclear"
 """The code of an entry of which nobody can tell which order at the CA it is."""
 
@@ -195,6 +197,10 @@ class CertificateAuthority(Protocol):
 
     async def resembles(self, order_id: OrderId, sought: Sought) -> bool:
         """Whether the CA has this order, and it carries our id, or has no id and our CSR."""
+        ...
+
+    async def is_live(self, order_id: OrderId) -> bool:
+        """Whether the CA has this order, and has not ended it."""
         ...
 
     async def follow(self, order_id: OrderId) -> PlacedOrder:

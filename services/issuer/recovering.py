@@ -1,5 +1,6 @@
 """What to do where there may be an order at the CA already: the CA is asked before anything is ordered."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -7,13 +8,14 @@ import structlog
 
 from services.issuer import rules
 from services.issuer.books import Pace
-from services.issuer.model import Order
+from services.issuer.model import Order, Settlement
 from services.issuer.ports import ID_TAKEN, UNCLEAR, CertificateAuthority
 from services.issuer.searching import Found, Search, Sighting
 from services.issuer.watching import Watch
 from shared.clock import Clock
 from shared.messaging.schedule import milliseconds
 from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.names import OrderId
 from shared.vocabulary.orders import OrderState
 
 log = structlog.get_logger()
@@ -49,7 +51,21 @@ class AskPeople:
     findings: tuple[Finding, ...]
 
 
-Step = Adopt | OrderIt | LookAgain | AskPeople
+@dataclass(frozen=True)
+class EndIt:
+    """An operator has ended it, and the CA has no live order of it."""
+
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class GoOn:
+    """What the operator wants can't be done: it goes on as before."""
+
+    findings: tuple[Finding, ...]
+
+
+Step = Adopt | OrderIt | LookAgain | AskPeople | EndIt | GoOn
 
 
 @dataclass(frozen=True)
@@ -89,6 +105,25 @@ class Recovery:
         step = _settled_step(order, sighting, resembles=resembles, reliable=reliable)
         log.warning("an operator has decided", request=order.id, decision=order.settlement, leads_to=step)
         return step
+
+    async def ended(self, order: Order) -> Step:
+        """What becomes of an operator's wish to end it; of what was surely never ordered, the CA is not asked."""
+        if order.settlement is None:
+            raise ValueError("nobody wants it to end")
+        if order.state is OrderState.ACCEPTED and self.wait_before(order) is None:
+            return EndIt((_ended_by(order.settlement),))
+        reliable = self._is_reliable(order)
+        sighting = await Search(self.ca)(order)
+        live = {each.order_id for each in sighting.live}
+        if order.order_id is not None and order.order_id not in live and await self.ca.is_live(order.order_id):
+            live.add(order.order_id)
+        if live:
+            text = "the CA has a live order of this request: cancel it at the CA first, then end the request"
+            return _refused(order, finding(IS_THERE, text, value=_listed(sorted(live))))
+        if not reliable:
+            return LookAgain()
+        doubtful = (rules.left_there(sighting.doubtful, "may be this request's"),) if sighting.doubtful else ()
+        return EndIt((_ended_by(order.settlement), *doubtful))
 
     def _is_reliable(self, order: Order) -> bool:
         """Whether the CA shows, if it is asked from now on, any order of this, whoever placed it.
@@ -145,9 +180,8 @@ def _settled_step(order: Order, sighting: Sighting, *, resembles: bool, reliable
             return _refused(order, finding(NOT_OURS, text, value=wanted))
         return Adopt(known or Found(wanted, order.alternative_order_id or rules.id_of_attempt(order, 1)))
     if sighting.live:
-        numbers = ", ".join(str(each.order_id) for each in sighting.live)
         text = "the CA has a live order under this request's id: adopt it, or cancel it at the CA first"
-        return _refused(order, finding(IS_THERE, text, value=numbers))
+        return _refused(order, finding(IS_THERE, text, value=_listed(each.order_id for each in sighting.live)))
     if not reliable:
         return LookAgain()
     return OrderIt(sighting.attempt + _is_taken(order))
@@ -156,15 +190,24 @@ def _settled_step(order: Order, sighting: Sighting, *, resembles: bool, reliable
 def _refused(order: Order, reason: Finding) -> Step:
     """It stays as it is, and says why the decision was not followed."""
     before = (found for found in order.findings if found.code not in {NOT_OURS, IS_THERE})
-    return AskPeople((*before, reason))
+    return (AskPeople if order.state is OrderState.UNCLEAR else GoOn)((*before, reason))
+
+
+def _ended_by(settlement: Settlement) -> Finding:
+    text = f"{settlement.by} has ended this request: {settlement.fail}"
+    return finding("order.ended-by-operator", text, value=settlement.by)
 
 
 def _unclear(sighting: Sighting) -> Finding:
     if sighting.live:
-        numbers = ", ".join(str(each.order_id) for each in sighting.live)
+        numbers = _listed(each.order_id for each in sighting.live)
         return finding(UNCLEAR, "the CA has several orders for this request", value=numbers)
-    numbers = ", ".join(map(str, sighting.doubtful))
+    numbers = _listed(sighting.doubtful)
     return finding(UNCLEAR, "the CA has orders with this CSR that do not say whose they are", value=numbers)
+
+
+def _listed(numbers: Iterable[OrderId]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _is_taken(order: Order) -> bool:

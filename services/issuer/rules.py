@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from services.issuer.model import Order
-from services.issuer.ports import OrderRequest, Sought
+from services.issuer.ports import LEFT_THERE, OrderRequest, Sought
 from shared.contracts.events import Evidence, RequestApproved
 from shared.contracts.statement import JwsStatement
 from shared.errors import RefusedError
@@ -33,7 +33,7 @@ from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, Severity, finding, refuses
 from shared.vocabulary.formats import DownloadFormat
 from shared.vocabulary.model import digest_of
-from shared.vocabulary.names import Digest, IdentityName, MessageId, RequestId
+from shared.vocabulary.names import Digest, IdentityName, MessageId, OrderId, RequestId
 from shared.vocabulary.orders import OrderState
 from shared.vocabulary.permissions import Permission
 from shared.x509.certificate import parse_certificate, verify_chain
@@ -337,6 +337,13 @@ def no_certificate(order: Order) -> Finding:
     """What is to be done where the CA says that it has issued, and sends nothing that could be compared or revoked."""
     text = f"if there is a certificate {order.certificate_id} at the CA, have it revoked there"
     return finding("issued.revocation-proposed", text, value=order.order_id, severity=Severity.NOTE)
+
+
+def left_there(orders: Sequence[OrderId], what: str) -> Finding:
+    """What is to be done about orders at the CA whose request does not go on, or goes on without them."""
+    numbers = ", ".join(map(str, orders))
+    text = f"order {numbers} at the CA {what}: have it cancelled there, or its certificate revoked if there is one"
+    return finding(LEFT_THERE, text, value=numbers, severity=Severity.WARNING)
 
 
 def check_download(

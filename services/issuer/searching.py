@@ -16,6 +16,7 @@ class Found:
 
     order_id: OrderId
     alternative_order_id: MessageId
+    is_live: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Search:
             async for attempt, alternative, orders in self._attempts(order, revision, known):
                 live += (Found(each.order_id, alternative) for each in orders if not each.ended)
                 if not is_former and attempt >= known:  # those before are what this attempt has come after
-                    ended += (Found(each.order_id, alternative) for each in orders if each.ended)
+                    ended += (Found(each.order_id, alternative, is_live=False) for each in orders if each.ended)
                     free = attempt
         if live or ended:
             return Sighting(free, tuple(live), tuple(ended))
@@ -90,6 +91,6 @@ class Search:
         return Sighting(
             free,
             live=tuple(Found(each.order_id, alternative) for each in ours if not each.ended),
-            ended=tuple(Found(each.order_id, alternative) for each in ours if each.ended),
+            ended=tuple(Found(each.order_id, alternative, is_live=False) for each in ours if each.ended),
             doubtful=tuple(each.order_id for each in alike if not each.ours and not each.ended),
         )

@@ -20,7 +20,7 @@ _TOO_LATE = {
     OrderState.PENDING: "it is ordered from the CA already",
     OrderState.ISSUED: "its certificate is issued already; what is no longer wanted is revoked",
     OrderState.QUARANTINED: "the CA has issued a certificate already, which is held back and should be revoked",
-    OrderState.FAILED: "the CA has refused the order already",
+    OrderState.FAILED: "it has failed already",
 }
 
 
@@ -86,6 +86,7 @@ def _withdrawn(order: Order, asked: events.WithdrawalAsked) -> Order:
             "sequence": max(order.sequence, asked.approved_as) + 1,
             "voided": (*order.voided, asked.verdict),
             "findings": (),
+            "settlement": None,
             "waits": 0,
             "due": order.due if order.unpublished else None,
             "due_then": None,

@@ -296,6 +296,10 @@ class RaClient:
         command = _made(commands.SettleOrder, request_id=request_id, adopt=adopt)
         return await self._ask(command, replies.SettleResult)
 
+    async def fail_order(self, request_id: str, *, reason: str) -> replies.SettleResult:
+        """End a request that is approved and not issued; the answer says that this is accepted, not yet done."""
+        return await self._ask(_made(commands.FailOrder, request_id=request_id, reason=reason), replies.SettleResult)
+
     async def resend_verdict(self, request_id: str) -> replies.ResendResult:
         """Have the issuer told of an approval once more, which its ledger has lost."""
         return await self._ask(_made(commands.ResendVerdict, request_id=request_id), replies.ResendResult)

@@ -108,6 +108,7 @@ COMMANDS: tuple[CommandContract, ...] = (
     CommandContract("ra.order.list.v1", commands.ListOrders, Duty.ISSUER, "list", replies.OrdersResult),
     CommandContract("ra.order.show.v1", commands.ShowOrder, Duty.ISSUER, "show", replies.OrderResult),
     CommandContract("ra.order.settle.v1", commands.SettleOrder, Duty.ISSUER, "settle", replies.SettleResult),
+    CommandContract("ra.order.fail.v1", commands.FailOrder, Duty.ISSUER, "fail", replies.SettleResult),
     CommandContract(
         "ra.certificate.revoke.v1", commands.RevokeCertificate, Duty.REVOKER, "revoke", replies.RevokeResult
     ),

@@ -150,6 +150,14 @@ class SettleOrder(Model):
     """The CA's number of the order; none says that the CA has none, and that it is to be ordered."""
 
 
+class FailOrder(Model):
+    """End a request that is approved and not issued, for good. Answered by `SettleResult`."""
+
+    request_id: RequestIdField
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+    """Its requesters read this."""
+
+
 class RevokeCertificate(Model):
     """Revoke an issued certificate. Answered by `RevokeResult` once it is accepted, not yet done."""
 

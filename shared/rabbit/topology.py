@@ -272,6 +272,7 @@ _NEEDED = {
     "approve": Permission.DECIDE,
     "deny": Permission.DECIDE,
     "settle": Permission.AUDIT,
+    "fail": Permission.AUDIT,
 }
 
 

@@ -27,6 +27,7 @@ from tests.world import FixedClock, end_of, product_facts, shared_ca
 REFUSAL = finding("ca.refused", "the CA said: no")
 SILENCE = finding("ca.timeout", "the CA gave no answer")
 AWAY = finding("ca.unreachable", "the test took it away")
+NOT_THERE = finding("ca.not-found", "the CA does not have it")
 MAY_NOT = finding("ca.approver-refused", "the API key may not approve this")
 
 
@@ -140,11 +141,18 @@ class FakeCa:
         self._reach()
         return any(taken.order_id == order_id and self._resembles(taken, sought) for taken in self.orders)
 
+    async def is_live(self, order_id: OrderId) -> bool:
+        self._reach()
+        return any(taken.order_id == order_id and not taken.ended for taken in self._visible())
+
     async def follow(self, order_id: OrderId) -> PlacedOrder:
         self._reach()
         self.looks += 1
         self._go_on()
-        return next(taken for taken in self.orders if taken.order_id == order_id).shown()
+        for taken in self.orders:
+            if taken.order_id == order_id:
+                return taken.shown()
+        raise NotNowError([NOT_THERE], passes=False)
 
     async def approve(self, approval: int) -> None:
         self._reach()

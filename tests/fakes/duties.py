@@ -400,6 +400,7 @@ class Issuer(InProcess):
                 operators.ShowOrderHandler(orders, in_force, lambda since: self.feed().age(since), clock),
             ),
             (commands.SettleOrder, operators.SettleOrderHandler(orders, in_force, clock, self.offered.append)),
+            (commands.FailOrder, operators.FailOrderHandler(orders, in_force, clock, self.offered.append)),
         )
 
     async def work_off(self) -> None:

@@ -127,6 +127,7 @@ def sample_commands() -> dict[type[Model], Model]:
         commands.ListOrders(approval_group=WEB, states=(OrderState.UNCLEAR,), after=REQUEST, limit=7),
         commands.ShowOrder(request_id=REQUEST),
         commands.SettleOrder(request_id=REQUEST, adopt=OrderId(7)),
+        commands.FailOrder(request_id=REQUEST, reason="nobody wants it any more"),
         commands.RevokeCertificate(request_id=REQUEST, reason=RevocationReason.SUPERSEDED, notes="old"),
     ]
     return {type(each): each for each in made}
@@ -450,7 +451,7 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "certificate_id": CertificateId(2**41),
             "issuance": whole.issuance,
             "findings": (WARNING,),
-            "settlement": Settlement(by=BEN, adopt=OrderId(7)),
+            "settlement": Settlement(by=BEN, adopt=OrderId(7), fail="no"),
             "waits": 4,
             "unpublished": (OUTGOING,),
             "due": 1_800_000_000_456,

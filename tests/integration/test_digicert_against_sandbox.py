@@ -14,6 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 from pydantic import SecretStr
 
+from services.issuer.adapters.digicert import DigiCertAuthority
+from services.issuer.ports import NotNowError
 from shared.digicert.client import DigiCertClient
 from shared.digicert.diagnosis import Concern, diagnose, is_retried
 from shared.digicert.errors import (
@@ -619,6 +621,23 @@ async def test_a_pending_order_can_be_cancelled_and_an_issued_one_not(
     with pytest.raises(CaRefusedError):
         await client.cancel_order(issued.order_id, "ours")
     assert (await client.order(pending.order_id)).status == OrderStatus.CANCELED
+
+
+async def test_an_order_is_live_until_the_ca_has_ended_it_and_not_if_the_ca_has_none_of_its_number(
+    sandbox: SandboxProcess, client: DigiCertClient, csr: KeyAndCsr
+) -> None:
+    ca = DigiCertAuthority(client)
+    issued = await client.place_order("ssl_basic", an_order(sandbox, csr))
+    sandbox.set_knobs(immediate_issuance=False, validation_delay_seconds=None)
+    pending = await client.place_order("ssl_basic", an_order(sandbox, csr))
+    orders = (issued.order_id, pending.order_id, OrderId(4711))
+    assert [await ca.is_live(order) for order in orders] == [True, True, False]
+    await client.cancel_order(pending.order_id, "not ours")
+    assert not await ca.is_live(pending.order_id)
+    refusal = {"endpoint": "order.info", "kind": "answer", "status": 403, "code": "access_denied|missing_permission"}
+    sandbox.set_knobs(faults=[refusal])
+    with pytest.raises(NotNowError):
+        await ca.is_live(issued.order_id)
 
 
 async def test_a_reader_sees_with_a_view_only_key_what_reconciling_needs(

@@ -82,6 +82,7 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
         "ra.order.list.v1": None,
         "ra.order.show.v1": None,
         "ra.order.settle.v1": None,
+        "ra.order.fail.v1": None,
     },
     Duty.REVOKER: {
         "ra.certificate.issued.v1": Duty.ISSUER,

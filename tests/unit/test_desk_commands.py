@@ -763,6 +763,21 @@ def test_an_unclear_order_is_settled_in_one_of_two_ways(
     ]
 
 
+def test_an_operator_ends_a_request_with_a_reason(desk: Desk) -> None:
+    accepted = replies.SettleResult(request_id=RequestId(REQUEST), state=OrderState.PENDING)
+    desk.broker.answers[commands.FailOrder] = _always(accepted)
+    result = desk.run("orders", "fail", REQUEST, "--reason", " its host is gone ")
+    assert result.exit_code == Exit.OK
+    assert f"ra orders show {REQUEST}" in result.stdout
+    assert desk.broker.commands() == [commands.FailOrder(request_id=RequestId(REQUEST), reason="its host is gone")]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--reason", " "), ("--reason", "x" * 501)])
+def test_without_a_reason_of_some_length_nothing_is_ended(desk: Desk, arguments: tuple[str, ...]) -> None:
+    result = desk.run("orders", "fail", REQUEST, *arguments)
+    assert (result.exit_code, desk.broker.commands()) == (Exit.USAGE, [])
+
+
 def test_an_approval_that_a_ledger_has_lost_is_told_again(desk: Desk) -> None:
     told = replies.ResendResult(request_id=RequestId(REQUEST), state=State.APPROVED)
     desk.broker.answers[commands.ResendVerdict] = _always(told)

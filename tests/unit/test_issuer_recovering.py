@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.issuer.advice import what_to_do
 from services.issuer.model import Order
 from services.issuer.ports import KnownOrder, Sought
 from services.issuer.recovering import MOST_UNANSWERED
@@ -15,7 +16,7 @@ from shared.vocabulary.names import OrderId, RequestId
 from shared.vocabulary.orders import OrderState
 from tests import world
 from tests.fakes.authority import MAY_NOT, REFUSAL, SILENCE
-from tests.fakes.duties import LAG, LEASE, Issuer, command, lifecycle
+from tests.fakes.duties import LAG, LEASE, Issuer, command, data_of, lifecycle
 from tests.fakes.faults import Steps
 from tests.fakes.ledger import Accepted, accept
 from tests.world import NOW
@@ -186,7 +187,14 @@ async def test_what_is_taken_over_by_a_ledger_that_does_not_know_it_must_be_appr
     restart(case.issuer)
     await case.issuer.work_off()
     assert len(case.issuer.ca.orders) == 1
-    assert (await case.stored()).state is OrderState.RETURNED
+    order = await case.stored()
+    assert (order.state, [found.code for found in order.findings]) == (
+        OrderState.RETURNED,
+        ["evidence.quorum-missing", "order.left-there"],
+    )
+    assert what_to_do(order).startswith("Order 1 at the CA is not taken over: have it cancelled there")
+    told = data_of(lifecycle(case.issuer.publisher.published)[-1])
+    assert told["findings"][-1]["value"] == "1", "approval and its people hear of it"
 
 
 # --- what only people can tell --------------------------------------------------------------------------------------

@@ -149,6 +149,7 @@ def test_an_identity_sends_the_commands_it_may_under_its_own_name_only(name: str
             "approve": name in DECIDERS,
             "deny": name in DECIDERS,
             "settle": name in AUDITORS,
+            "fail": name in AUDITORS,
         }
         for sender in [*PEOPLE, *DUTIES, "nobody", ""]:
             key = command_key(sender, contract.duty, contract.verb)

@@ -69,6 +69,19 @@ def settle(
     desk.screen.say(f"Accepted. The CA is asked once more and then it is done: ra orders show {result.request_id}")
 
 
+@command(app, "fail")
+def fail(
+    desk: Desk,
+    *,
+    request: RequestArgument,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; its requesters read this.")],
+) -> None:
+    """End a request for good that is approved and not issued, unless the CA has a live order of it."""
+    result = desk.ask(lambda client: client.fail_order(request, reason=reason))
+    desk.screen.result(result)
+    desk.screen.say(f"Accepted. It ends unless the CA has a live order of it: ra orders show {result.request_id}")
+
+
 @command(app, "resend")
 def resend(desk: Desk, *, request: RequestArgument) -> None:
     """Have the issuer told once more of an approved request that its ledger does not know, after it was restored."""

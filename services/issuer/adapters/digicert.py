@@ -1,6 +1,6 @@
 """DigiCert behind the issuer's port."""
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Literal, TypeVar, cast
 
@@ -39,7 +39,8 @@ OPEN = frozenset({"pending", "submitted"})
 """Statuses of one of DigiCert's own requests that waits for somebody to approve it."""
 MAY_NOT_SKIP = frozenset({"invalid_value:skip_approval", "access_denied|missing_permission"})
 """With what an order that skips approval may be refused to a key that may order and may not skip."""
-UNKNOWN = frozenset({"not_found", "not_found|order", "not_found|product"})
+NO_ORDER = frozenset({"not_found|order"})
+UNKNOWN = NO_ORDER | {"not_found", "not_found|product"}
 TAKEN = "invalid_value:alternative_order_id"
 COMMENT = "Approved by a quorum of the Registration Authority."
 
@@ -102,16 +103,16 @@ class DigiCertAuthority:
             if each.alternative_order_id in {None, "", sought.alternative_order_id}
         ]
 
+    async def is_live(self, order_id: OrderId) -> bool:
+        """Look at the order's own page."""
+        info = await self._unless(NO_ORDER, self._client.order(order_id))
+        return info is not None and info.status not in ENDED
+
     async def resembles(self, order_id: OrderId, sought: Sought) -> bool:
         """Look at the order's own page."""
-        try:
-            info = await self._client.order(order_id)
-        except CaRefusedError as error:
-            if "not_found|order" in error.codes:
-                return False
-            raise _not_now(error) from error
-        except CaUnavailableError as error:
-            raise _not_now(error) from error
+        info = await self._unless(NO_ORDER, self._client.order(order_id))
+        if info is None:
+            return False
         if info.alternative_order_id:
             return info.alternative_order_id == sought.alternative_order_id
         return (info.certificate.csr or "").split() == _pem(sought.csr).split()
@@ -140,8 +141,8 @@ class DigiCertAuthority:
         self, combination: Combination, imported: bytes, intermediate: bytes, *, at: datetime
     ) -> ProductFacts:
         """Ask for the product, its limits in the container, the intermediates, and the imported certificate's order."""
-        product = await self._unless_unknown(
-            self._client.product(combination.product, container_id=combination.container_id)
+        product = await self._unless(
+            UNKNOWN, self._client.product(combination.product, container_id=combination.container_id)
         )
         if product is None:
             return ProductFacts(combination=combination, taken_at=at, product_known=False)
@@ -179,7 +180,7 @@ class DigiCertAuthority:
 
     async def _imported_order(self, thumbprint: str) -> ImportedOrder | None:
         """What the imported certificate was ordered as; none where the CA does not have it, or shows another."""
-        info = await self._unless_unknown(self._client.order(thumbprint))
+        info = await self._unless(UNKNOWN, self._client.order(thumbprint))
         if info is None or info.certificate.thumbprint not in (None, thumbprint):
             return None
         ca_cert = info.certificate.ca_cert
@@ -187,12 +188,12 @@ class DigiCertAuthority:
             product=info.product.name_id if info.product else None, ca_cert_id=ca_cert.id if ca_cert else None
         )
 
-    async def _unless_unknown(self, question: Awaitable[AnswerT]) -> AnswerT | None:
-        """The answer; none where the CA does not have what was asked for."""
+    async def _unless(self, codes: Collection[str], question: Awaitable[AnswerT]) -> AnswerT | None:
+        """The answer; none where the CA says with one of these codes that it does not have what was asked for."""
         try:
             return await question
         except CaRefusedError as error:
-            if error.codes & UNKNOWN:
+            if not error.codes.isdisjoint(codes):
                 return None
             raise _not_now(error) from error
         except CaUnavailableError as error:
