@@ -1,6 +1,7 @@
 """The client of DigiCert's Services API v2 for a key that may order or revoke."""
 
 from shared.digicert.answers import nothing_in, parsed, revocation_in
+from shared.digicert.diagnosis import ORDER
 from shared.digicert.models import REVOCATION_REASONS, OrderBody, PlacedOrder, RevocationOutcome
 from shared.digicert.reader import DigiCertReader
 from shared.digicert.transport import Call, segment
@@ -24,7 +25,7 @@ class DigiCertClient(DigiCertReader):
         """
         path = f"/order/certificate/{segment(product)}"
         return await self._answer(
-            Call("order.place", "POST", path, body=order.as_json()), lambda reply: parsed(PlacedOrder, reply)
+            Call(ORDER, "POST", path, body=order.as_json()), lambda reply: parsed(PlacedOrder, reply)
         )
 
     async def cancel_order(self, order_id: OrderId, note: str) -> None:

@@ -139,7 +139,8 @@ def test_a_refusal_fails_what_its_requester_must_mend_and_holds_what_an_operator
             assert entry.state is state
             assert "So it is." in entry.findings[0].message
             whom = "the requester must act" if state is OrderState.FAILED else "an operator must act"
-            assert whom in entry.findings[0].message
+            again = "it is not tried again" if state is OrderState.FAILED else "it is tried again by itself"
+            assert f"{whom}; {again}" in entry.findings[0].message
             await office.until()
         (entry,) = office.orders.all()
         assert entry.state is (OrderState.FAILED if state is OrderState.FAILED else OrderState.ISSUED)

@@ -19,41 +19,45 @@ from shared.digicert.errors import (
 
 REQUESTER, OPERATOR, CA = Concern.REQUESTER, Concern.OPERATOR, Concern.CA
 DOCUMENTED = [
-    ("access_denied|access_denied_invalid_key", "ca.key-unknown", OPERATOR, True),
-    ("access_denied|invalid_approver", "ca.approver-refused", OPERATOR, True),
-    ("access_denied|missing_permission", "ca.permission-missing", OPERATOR, True),
-    ("access_denied|of_a_kind_that_is_new", "ca.access-denied", OPERATOR, True),
-    ("ambiguous_product", "ca.product-ambiguous", OPERATOR, False),
-    ("bad_request_format", "ca.request-unreadable", OPERATOR, False),
-    ("caa_check_failed|www.example.com", "ca.caa-forbids", REQUESTER, False),
-    ("caa_not_found|www.example.com", "ca.caa-forbids", REQUESTER, False),
-    ("cert_validity_exceeds_order_validity", "ca.outlives-order", OPERATOR, False),
-    ("csr_invalid_cannot_parse", "ca.csr-unreadable", REQUESTER, False),
-    ("invalid_value:validity_years", "ca.value-refused", OPERATOR, False),
-    ("invalid_value:certificate.ca_cert_id", "ca.value-refused", OPERATOR, False),
-    ("invalid_value:certificate.common_name", "ca.name-refused", REQUESTER, False),
-    ("invalid_value:certificate.dns_names[3]", "ca.name-refused", REQUESTER, False),
-    ("invalid_value:dns_names", "ca.name-refused", REQUESTER, False),
-    ("invalid_value:certificate.csr", "ca.csr-refused", REQUESTER, False),
-    ("not_found", "ca.not-found", OPERATOR, False),
-    ("not_found|order", "ca.order-not-found", OPERATOR, False),
-    ("not_found|product", "ca.product-unknown", OPERATOR, False),
-    ("not_found|route", "ca.route-unknown", OPERATOR, True),
-    ("request_limit_exceeded", "ca.throttled", CA, True),
-    ("required_param:certificate.signature_hash", "ca.field-missing", OPERATOR, False),
-    ("time_frame_too_long", "ca.time-frame", OPERATOR, False),
-    ("a_code_that_nobody_knows", "ca.refused", OPERATOR, False),
-    ("", "ca.refused", OPERATOR, False),
+    ("access_denied|access_denied_invalid_key", "ca.key-unknown", OPERATOR),
+    ("access_denied|invalid_approver", "ca.approver-refused", OPERATOR),
+    ("access_denied|missing_permission", "ca.permission-missing", OPERATOR),
+    ("access_denied|of_a_kind_that_is_new", "ca.access-denied", OPERATOR),
+    ("ambiguous_product", "ca.product-ambiguous", OPERATOR),
+    ("bad_request_format", "ca.request-unreadable", OPERATOR),
+    ("caa_check_failed|www.example.com", "ca.caa-forbids", REQUESTER),
+    ("caa_not_found|www.example.com", "ca.caa-forbids", REQUESTER),
+    ("cert_validity_exceeds_order_validity", "ca.outlives-order", OPERATOR),
+    ("csr_invalid_cannot_parse", "ca.csr-unreadable", REQUESTER),
+    ("invalid_value:validity_years", "ca.value-refused", OPERATOR),
+    ("invalid_value:alternative_order_id", "ca.id-refused", OPERATOR),
+    ("invalid_value:certificate.ca_cert_id", "ca.value-refused", OPERATOR),
+    ("invalid_value:certificate.common_name", "ca.name-refused", REQUESTER),
+    ("invalid_value:certificate.dns_names[3]", "ca.name-refused", REQUESTER),
+    ("invalid_value:dns_names", "ca.name-refused", REQUESTER),
+    ("invalid_value:certificate.csr", "ca.csr-refused", REQUESTER),
+    ("not_found", "ca.not-found", OPERATOR),
+    ("not_found|order", "ca.order-not-found", OPERATOR),
+    ("not_found|product", "ca.product-unknown", OPERATOR),
+    ("not_found|route", "ca.route-unknown", OPERATOR),
+    ("request_limit_exceeded", "ca.throttled", CA),
+    ("required_param:certificate.signature_hash", "ca.field-missing", OPERATOR),
+    ("time_frame_too_long", "ca.time-frame", OPERATOR),
+    ("a_code_that_nobody_knows", "ca.refused", OPERATOR),
+    ("", "ca.refused", OPERATOR),
 ]
 
 
-@pytest.mark.parametrize(("code", "found", "concern", "retried"), DOCUMENTED)
-def test_every_documented_code_says_whom_it_concerns_and_whether_it_passes(
-    code: str, found: str, concern: Concern, *, retried: bool
+@pytest.mark.parametrize(("code", "found", "concern"), DOCUMENTED)
+def test_every_documented_code_says_whom_it_concerns_and_whether_it_is_retried(
+    code: str, found: str, concern: Concern
 ) -> None:
     (diagnosis,) = diagnose(CaRefusedError("order.place", 400, ((code, "In the CA's words."),)))
     assert diagnosis.finding.code == found
+    retried = concern is not REQUESTER and found != "ca.id-refused"
     assert (diagnosis.concern, diagnosis.retried) == (concern, retried)
+    again = "it is tried again by itself" if retried else "it is not tried again by itself"
+    assert f" must act; {again}; the CA said: " in diagnosis.finding.message
     assert diagnosis.finding.value == code
     assert diagnosis.finding.message.endswith("the CA said: In the CA's words.")
 

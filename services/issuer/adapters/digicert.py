@@ -22,7 +22,7 @@ from services.issuer.ports import (
 )
 from shared.digicert import models
 from shared.digicert.client import DigiCertClient
-from shared.digicert.diagnosis import Concern, diagnose
+from shared.digicert.diagnosis import ID_REFUSED, diagnose, is_retried
 from shared.digicert.errors import CaRefusedError, CaUnavailableError
 from shared.digicert.models import CaCertificate, OrderBody, OrderInfo, OrderStatus, RequestStatus
 from shared.policy.compatibility import Combination, ImportedOrder, ListedIntermediate, ProductFacts
@@ -41,7 +41,6 @@ MAY_NOT_SKIP = frozenset({"invalid_value:skip_approval", "access_denied|missing_
 """With what an order that skips approval may be refused to a key that may order and may not skip."""
 NO_ORDER = frozenset({"not_found|order"})
 UNKNOWN = NO_ORDER | {"not_found", "not_found|product"}
-TAKEN = "invalid_value:alternative_order_id"
 COMMENT = "Approved by a quorum of the Registration Authority."
 
 
@@ -228,12 +227,10 @@ def _profile_option(usages: Sequence[str]) -> str:
 def _refusal(error: CaRefusedError) -> Exception:
     """What follows from an order that DigiCert refused: nothing was ordered by this call."""
     findings = _findings(error)
-    if TAKEN in error.codes:
+    if any(found.code == ID_REFUSED for found in findings):
         text = "the CA says that it has an order under this request's id already"
         return OrderUncertainError(finding(ID_TAKEN, text), *findings)
-    if any(diagnosis.concern is Concern.REQUESTER for diagnosis in diagnose(error)):
-        return OrderRefusedError(*findings)
-    return _not_now(error)
+    return _not_now(error) if is_retried(error) else OrderRefusedError(*findings)
 
 
 def _not_now(error: CaUnavailableError | CaRefusedError) -> NotNowError:
