@@ -17,11 +17,14 @@ from shared.vocabulary.fit import Fit
 from shared.vocabulary.model import Model
 from shared.vocabulary.names import DigestField, SigningCertificateField, SigningCertificateName
 from shared.x509.certificate import was_issued_by
+from shared.x509.extensions import BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, KEY_USAGE, SUBJECT_ALT_NAME
 from shared.x509.keys import key_type
 from shared.x509.names import SubjectAltNames
 from shared.x509.profiles import NameKind
 
 DAYS_OF_A_YEAR = 366
+CARRIED = frozenset({EXTENDED_KEY_USAGE, KEY_USAGE, BASIC_CONSTRAINTS, SUBJECT_ALT_NAME})
+"""What an order says of extensions, or what every certificate of an end entity has as the policy wants it."""
 
 
 class Combination(Model):
@@ -258,6 +261,17 @@ def _check_purposes(proposal: Proposal, _facts: ProductFacts) -> Iterator[Findin
         yield finding("product.usage", text, value=", ".join(proposal.purposes) or "(none)")
 
 
+def _check_extensions(proposal: Proposal, _facts: ProductFacts) -> Iterator[Finding]:
+    """An order has room for names, a key, a hash and the extended key usage; all else comes from the product."""
+    for each in proposal.extensions:
+        if each.type not in CARRIED:
+            text = f"an order has no place for {each.type}: the certificate would come without it, or with the CA's own"
+            yield finding("product.extension", text, value=each)
+        elif each.type == KEY_USAGE and (beyond := sorted(set(each.values) - _product(proposal).usages)):
+            text = f"this product delivers only {', '.join(sorted(_product(proposal).usages))}"
+            yield finding("product.usage", text, value=", ".join(beyond))
+
+
 def _check_validity(proposal: Proposal, facts: ProductFacts) -> Iterator[Finding]:
     if facts.exact_end is False:
         yield finding("product.no-exact-end", "the CA lets nobody choose the last day of this product's certificates")
@@ -273,6 +287,7 @@ REQUEST_RULES: tuple[Callable[[Proposal, ProductFacts], Iterable[Finding]], ...]
     _check_hash,
     _check_names,
     _check_purposes,
+    _check_extensions,
     _check_validity,
 )
 """What a product asks of a request; each looks at one thing."""

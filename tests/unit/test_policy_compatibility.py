@@ -12,6 +12,7 @@ from shared.vocabulary.findings import Severity
 from shared.vocabulary.fit import Fit
 from shared.vocabulary.names import SigningCertificateName
 from shared.x509.certificate import parse_certificate
+from shared.x509.extensions import CertificateExtension
 from shared.x509.keys import KeyAlgorithm, KeyFacts
 from shared.x509.names import SubjectAltNames
 from tests import world
@@ -140,6 +141,14 @@ def with_key(**key: object) -> Proposal:
     return replace(usual, csr=replace(usual.csr, key=KeyFacts.model_validate(key)))
 
 
+def with_extension(kind: str, *values: str, product: str = "ssl_basic") -> Proposal:
+    """The usual request with this extension beside its own, or in place of one of them."""
+    usual = resolved(product=product)
+    others = tuple(each for each in usual.extensions if each.type != kind)
+    added = CertificateExtension.model_validate({"type": kind, "values": values})
+    return replace(usual, extensions=(*others, added))
+
+
 REQUESTS: dict[str, tuple[Proposal, dict[str, object], str]] = {
     "key": (with_key(algorithm=KeyAlgorithm.ED25519, bits=256), {}, "product.key-type"),
     "hash": (resolved(signature_hash="sha512"), {}, "product.signature-hash"),
@@ -170,6 +179,14 @@ REQUESTS: dict[str, tuple[Proposal, dict[str, object], str]] = {
         {},
         "product.usage",
     ),
+    "extension": (with_extension("1.3.6.1.4.1.99999.1", "MAA="), {}, "product.extension"),
+    "extension of a product that nobody knows": (
+        with_extension("1.3.6.1.4.1.99999.1", "MAA=", product="ssl_new"),
+        {},
+        "product.extension",
+    ),
+    "policies": (with_extension("certificatePolicies", "2.23.140.1.2.2"), {}, "product.extension"),
+    "key usage": (with_extension("keyUsage", "keyAgreement"), {}, "product.usage"),
     "no server": (proposal(extensions=()), {}, "product.usage"),
     "no date": (proposal(), {"exact_end": False}, "product.no-exact-end"),
     "too long": (proposal(expires_on=TODAY + timedelta(days=366)), {"longest_years": 1}, "product.validity"),
@@ -184,6 +201,11 @@ def test_each_thing_that_a_product_does_not_deliver_is_found_in_a_request(
     assert judge(combination).fit is Fit.COMPATIBLE
     verdict, found = codes(judge(combination, asked))
     assert (verdict, set(found)) == (Fit.INCOMPATIBLE, {code})
+
+
+def test_what_an_order_carries_or_the_product_has_anyway_may_be_asked_for() -> None:
+    for asked in (with_extension("keyUsage", "digitalSignature"), with_extension("basicConstraints", "CA:FALSE")):
+        assert codes(judge(known(), asked)) == (Fit.COMPATIBLE, [])
 
 
 def test_a_good_request_fits_and_is_unknown_with_the_combination() -> None:
