@@ -181,17 +181,19 @@ async def test_alternative_ids_may_get_lost_or_have_to_be_unique(account: Accoun
     assert (looked_up.status_code, empty["orders"]) == (404, [])
 
 
-async def test_what_the_api_shows_may_lag(account: Account) -> None:
-    await account.knobs(info_lag_seconds=60)
+async def test_what_the_api_shows_may_lag_and_does_not_show_what_is_younger(account: Account) -> None:
+    await account.knobs(info_lag_seconds=60, immediate_issuance=False, validation_delay_seconds=30)
     order = await account.placed()
-    path = f"/order/certificate/{order['id']}"
     seen = []
-    for seconds in (0, 59, 1):
+    for seconds in (0, 59, 1, 29, 1):
         account.sandbox.clock.advance(seconds)
-        info = await account.ask(path)
+        info = await account.call("GET", f"/order/certificate/{order['id']}")
+        listed = await account.ask("/order/certificate?filters[common_name]=www.example.com")
         feed = await account.ask("/order/certificate/status-changes?minutes=5")
-        seen.append((info["status"], "serial_number" in info["certificate"], feed["orders"][0]["status"]))
-    assert seen == [("needs_approval", False, "needs_approval")] * 2 + [("issued", True, "issued")]
+        seen.append(
+            (info.json().get("status"), len(listed["orders"]), [each["status"] for each in feed.get("orders", ())])
+        )
+    assert seen == [(None, 0, [])] * 2 + [("pending", 1, ["pending"])] * 2 + [("issued", 1, ["issued"])]
 
 
 async def test_the_order_inside_a_request_may_be_stale(account: Account) -> None:

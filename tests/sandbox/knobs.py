@@ -150,7 +150,7 @@ class Knobs(BaseModel):
     download_lag_seconds: float = Field(default=0, ge=0)
     """How long a certificate is issued before its download knows it. Guessed, as every lag here."""
     info_lag_seconds: float = Field(default=0, ge=0)
-    """How old the state is that an order's own page, the list and the feed show."""
+    """How old the state is that an order's own page, the list and the feed show: younger orders are not there."""
     stale_requests: bool = False
     """The order inside a request is shown as it was when the request was made, as clients have seen it."""
     ignore_status_filter: bool = False

@@ -37,7 +37,7 @@ def order_routes(sandbox: Sandbox) -> list[Route]:
         query = dict(request.query_params)
         if sandbox.panel.knobs.ignore_status_filter:
             query.pop("filters[status]", None)
-        orders, page = paged(ORDERS.listed(map(sandbox.shown, ledger.orders()), query), query)
+        orders, page = paged(ORDERS.listed(sandbox.all_shown(), query), query)
         entries = [views.order_entry(order, issuers, now()) for order in orders]
         return JSONResponse({"orders": entries, "page": page})
 
@@ -52,7 +52,7 @@ def order_routes(sandbox: Sandbox) -> list[Route]:
     async def status_changes(request: Request) -> Response:
         caller(request, Power.READ)
         knobs, query = sandbox.panel.knobs, request.query_params
-        shown = map(sandbox.shown, ledger.orders())
+        shown = sandbox.all_shown()
         found = feed.changed(shown, query, now(), includes_last_day=knobs.feed_includes_last_day)
         if knobs.empty_feed or not found:
             return JSONResponse({})
