@@ -39,7 +39,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
     settings, in_force, clock = worker.settings, worker.in_force, worker.clock
     orders, refusals = MongoOrders(worker.database), MongoRefusals(worker.database)
     client = open_client(settings.ca, worker.registry, MongoAccounts(worker.database))
-    ca = DigiCertAuthority(client)
+    ca = DigiCertAuthority(client, clock)
     linter = LintWorker()
     pace = Pace(
         lease=timedelta(seconds=settings.ca.timeout_seconds * 2),

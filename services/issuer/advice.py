@@ -12,7 +12,7 @@ from shared.vocabulary.names import IdentityName
 from shared.vocabulary.orders import OrderState
 from shared.vocabulary.permissions import Permission
 
-APPROVE_THERE = "Have it approved at the CA, or give the issuer's API key the right to approve orders there."
+APPROVE_THERE = "Have it approved at the CA, or let the issuer's API key approve orders there: it tries each hour."
 FEED_LATE = timedelta(minutes=15)
 """By then, a status feed that works has been read several times, whatever the settings."""
 FEED_UNREAD = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from services.issuer.books import Books, group_of
 from services.issuer.model import Order
@@ -10,6 +11,7 @@ from shared.contracts import events
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.orders import OrderState
 
+APPROVED_AGAIN_AFTER = timedelta(hours=1)
 NOT_YET = "the CA has the order and has not issued yet"
 
 
@@ -24,26 +26,28 @@ class Following:
 
     async def brought_on(self, placed: PlacedOrder) -> PlacedOrder:
         """The order after our key has approved it at the CA; or with the reasons why it waits there for people."""
-        if not placed.approvals:
-            return placed
         try:
             for approval in placed.approvals:
                 await self.ca.approve(approval)
-            return await self.ca.follow(placed.order_id)
+            if placed.approvals:
+                placed = await self.ca.follow(placed.order_id)
         except NotNowError as not_now:
             if not_now.passes:
                 return replace(placed, reasons=not_now.findings, is_ready=True)
             return replace(placed, reasons=(_waits_for_people(placed), *not_now.findings))
+        return replace(placed, reasons=(_waits_for_people(placed),)) if placed.needs_approval else placed
 
     async def wait(self, order: Order, placed: PlacedOrder) -> None:
         """Store that it waits, and tell of it the first time.
 
         It is looked at again when the status feed names it, and once in a long while because the feed may be silent;
-        soon, where a look should have brought more than it did.
+        soon, where a look should have brought more than it did; and each hour while it waits for approval there,
+        because our key may have got the right.
         """
         soon = placed.is_ready or order.told_status not in {None, placed.status}
         safety = self.books.pace.safety
-        due = self.books.later(self.books.growing(order, safety) if soon else safety)
+        rest = min(safety, APPROVED_AGAIN_AFTER) if placed.needs_approval else safety
+        due = self.books.later(self.books.growing(order, safety) if soon else rest)
         update: dict[str, object] = {
             "state": OrderState.PENDING,
             "order_id": placed.order_id,
@@ -66,5 +70,6 @@ class Following:
 
 def _waits_for_people(placed: PlacedOrder) -> Finding:
     numbers = ", ".join(map(str, placed.approvals))
-    text = f"order {placed.order_id} waits for approval at the CA: somebody there must approve request {numbers}"
-    return finding(APPROVAL_THERE, text, value=numbers)
+    what = f"request {numbers}" if numbers else "it"
+    text = f"order {placed.order_id} waits for approval at the CA: somebody there must approve {what}"
+    return finding(APPROVAL_THERE, text, value=numbers or None)

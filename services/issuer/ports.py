@@ -101,7 +101,9 @@ class PlacedOrder:
     status: str = ""
     """The CA's word for where it stands, if it said one."""
     approvals: tuple[int, ...] = ()
-    """The CA's own requests that somebody there has to approve before it goes on."""
+    """The CA's own requests that somebody there has to approve before it goes on, as far as it names them."""
+    needs_approval: bool = False
+    """Whether it waits for somebody to approve it there, whichever requests are named."""
     reasons: tuple[Finding, ...] = ()
     """Why it waits, where there is something to say."""
     is_ready: bool = False

@@ -186,7 +186,7 @@ class RequestStatus(_Answer):
 
     request_id: int = Field(validation_alias="id")
     status: Status = ""
-    type: str | None = None
+    type: Annotated[str | None, BeforeValidator(_lower)] = None
     date: str | None = None
     comments: str | None = None
 

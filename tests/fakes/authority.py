@@ -43,6 +43,8 @@ class TakenOrder:
     changed_at: datetime | None = None
     approval: int | None = None
     """The CA's own request that waits for somebody to approve it."""
+    unnamed: bool = False
+    """Whether the CA does not say which request that is."""
 
     @property
     def certificate_id(self) -> CertificateId:
@@ -58,7 +60,13 @@ class TakenOrder:
         certificate_id = self.certificate_id if self.chain else None
         approvals = () if self.approval is None else (self.approval,)
         return PlacedOrder(
-            self.order_id, certificate_id, self.chain, self.ended, status=self.status, approvals=approvals
+            self.order_id,
+            certificate_id,
+            self.chain,
+            self.ended,
+            status=self.status,
+            approvals=() if self.unnamed else approvals,
+            needs_approval=self.status == "needs_approval",
         )
 
 

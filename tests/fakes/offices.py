@@ -298,7 +298,7 @@ class Process:
         orders: Any = Stepping(office.orders, life)
         publisher: Any = Stepping(office.broker, life)
         self.client = self._client()
-        ca = DigiCertAuthority(self.client)
+        ca = DigiCertAuthority(self.client, clock)
         orders_wait, key = asyncio.Event(), signing_key(Duty.ISSUER)
         books = Books(orders, publisher.publish, self.in_force, clock, pace)
         evidence, root = EvidenceMetrics(registry), office.sandbox.authority.root.certificate

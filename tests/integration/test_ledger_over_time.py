@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -255,9 +256,33 @@ def test_a_ca_that_fails_at_every_order_for_a_day_gets_few_of_them_and_people_ar
         async with office.process():
             await days(1)
         (entry,) = office.orders.all()
-        posts = [call for call in office.calls() if call["method"] == POST]
-        assert (entry.state, len(posts), entry.due) == (OrderState.UNCLEAR, MOST_UNANSWERED, None)
+        assert (entry.state, len(_posts(office)), entry.due) == (OrderState.UNCLEAR, MOST_UNANSWERED, None)
         assert entry.findings[0].code == "order.unclear"
         assert len(office.calls()) < 100
 
     run_virtually(story())
+
+
+def test_a_key_that_is_given_the_right_to_skip_approval_uses_it_without_a_restart(ground: Ground) -> None:
+    async def story() -> None:
+        office = Office.opened(ground)
+        office.sandbox.keys[KEY.value] = ApiKey("ours", Role("requests"), KEY.value)
+        office.knobs(skip_without_right="refuse")
+        async with office.process():
+            for posts in (2, 1, 1):  # it is tried once
+                before = len(office.placed()), len(_posts(office))
+                office.approve(csr=CSR)
+                await asyncio.sleep(60)
+                assert (len(office.placed()), len(_posts(office))) == (before[0] + 1, before[1] + posts)
+            office.sandbox.keys[KEY.value] = KEY
+            await asyncio.sleep(3600)
+            office.approve(csr=CSR)
+            await office.until()
+        assert {entry.state for entry in office.orders.all()} == {OrderState.ISSUED}
+        assert len(_posts(office)) == 5
+
+    run_virtually(story())
+
+
+def _posts(office: Office) -> list[dict[str, Any]]:
+    return [call for call in office.calls() if call["method"] == POST]

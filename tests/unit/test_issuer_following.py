@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.issuer.advice import what_to_do
 from services.issuer.feed import MARK, StatusFeed
 from services.issuer.model import Order
 from services.issuer.ports import NotNowError, OrderChange
@@ -21,7 +22,7 @@ from tests.fakes.duties import PACE, POLL, Issuer, data_of, lifecycle
 from tests.fakes.ledger import Accepted, accept
 from tests.fakes.virtual_time import run_virtually
 
-DAY, MONTH = timedelta(days=1), timedelta(days=30)
+HOUR, DAY, MONTH = timedelta(hours=1), timedelta(days=1), timedelta(days=30)
 ISSUED, ORDERED = "ra.certificate.issued.v1", "ra.request.ordered.v1"
 
 
@@ -151,6 +152,37 @@ async def test_where_our_key_may_not_approve_the_order_shows_as_waiting_there_an
     assert shown.ca_status == "needs_approval"
     assert "approved at the CA" in shown.what_to_do
     assert [found.code for found in shown.order.findings] == ["order.approval-there", "ca.approver-refused"]
+
+
+async def test_an_order_that_waits_for_approval_there_says_so_also_where_the_ca_names_no_request() -> None:
+    case = await accept()
+    case.issuer.ca.slow = MONTH
+    await case.issuer.ordering.advance(await case.stored())
+    taken = case.issuer.ca.orders[0]
+    taken.approval, taken.unnamed = 71, True
+    await case.issuer.orders.replace((await case.stored()).model_copy(update={"due": 0}))
+    await case.issuer.ordering.advance(await case.stored())
+    order = await case.stored()
+    assert [found.message for found in order.findings] == [
+        "order 1 waits for approval at the CA: somebody there must approve it"
+    ]
+    assert what_to_do(order).startswith("Have it approved at the CA")
+
+
+async def test_an_order_that_waits_for_approval_there_is_approved_soon_after_our_key_has_the_right() -> None:
+    case = await accept()
+    ca = case.issuer.ca
+    ca.wants_approval, ca.may_approve = True, False
+    await case.issuer.ordering.advance(await case.stored())
+    for _ in range(3):
+        case.issuer.clock.advance(HOUR)
+        for order in await case.issuer.orders.due(int(case.issuer.clock.now().timestamp() * 1000), limit=5):
+            await case.issuer.ordering.advance(order)
+    assert ((await case.stored()).state, ca.looks) == (OrderState.PENDING, 3)
+    ca.may_approve, given = True, case.issuer.clock.now()
+    await case.issuer.work_off()
+    assert (await case.stored()).state is OrderState.ISSUED
+    assert case.issuer.clock.now() <= given + HOUR
 
 
 async def test_when_somebody_has_approved_it_there_it_goes_on() -> None:

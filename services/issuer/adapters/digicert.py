@@ -1,7 +1,7 @@
 """DigiCert behind the issuer's port."""
 
 from collections.abc import Awaitable, Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, TypeVar, cast
 
 import structlog
@@ -20,6 +20,7 @@ from services.issuer.ports import (
     PlacedOrder,
     Sought,
 )
+from shared.clock import Clock, SystemClock
 from shared.digicert import models
 from shared.digicert.client import DigiCertClient
 from shared.digicert.diagnosis import ID_REFUSED, diagnose, is_retried
@@ -41,15 +42,19 @@ MAY_NOT_SKIP = frozenset({"invalid_value:skip_approval", "access_denied|missing_
 """With what an order that skips approval may be refused to a key that may order and may not skip."""
 NO_ORDER = frozenset({"not_found|order"})
 UNKNOWN = NO_ORDER | {"not_found", "not_found|product"}
+SKIP_AGAIN_AFTER = timedelta(hours=1)
+"""When it is tried again whether the key may skip DigiCert's approval: an operator may have given it the right."""
 COMMENT = "Approved by a quorum of the Registration Authority."
 
 
 class DigiCertAuthority:
     """The Services API v2, as far as ordering needs it."""
 
-    def __init__(self, client: DigiCertClient) -> None:
+    def __init__(self, client: DigiCertClient, clock: Clock | None = None) -> None:
         self._client = client
-        self._skips_approval = True
+        self._clock = clock or SystemClock()
+        self._skip_again_at: datetime | None = None
+        """Until then, orders do not try to skip DigiCert's approval: the key may not."""
 
     async def ready(self) -> None:
         """Return when the API key's rate limit lets a call go."""
@@ -79,7 +84,15 @@ class DigiCertAuthority:
             raise _refusal(error) from error
         approvals = () if placed.certificate_id is not None else _open(placed.requests)
         status = OrderStatus.NEEDS_APPROVAL if approvals else OrderStatus.PENDING
-        return PlacedOrder(placed.order_id, placed.certificate_id, placed.chain, status=status, approvals=approvals)
+        return PlacedOrder(
+            placed.order_id,
+            placed.certificate_id,
+            placed.chain,
+            status=status,
+            approvals=approvals,
+            needs_approval=bool(approvals),
+            is_ready=placed.certificate_id is None,  # it may wait for an approval that the answer does not name
+        )
 
     async def look_up(self, alternative_order_id: str) -> Sequence[KnownOrder]:
         """The orders that DigiCert has under this id of ours."""
@@ -123,7 +136,9 @@ class DigiCertAuthority:
         if info.status in ENDED:
             return PlacedOrder(order_id, ended=(_ended(info),), status=info.status)
         if certificate_id is None or not _is_issued(info):
-            return PlacedOrder(order_id, status=info.status, approvals=_open(info.requests))
+            waits = info.status == OrderStatus.NEEDS_APPROVAL
+            approvals = _open(info.requests)
+            return PlacedOrder(order_id, status=info.status, approvals=approvals, needs_approval=waits)
         chain = await self._answer(self._client.chain_if_there(certificate_id))
         return PlacedOrder(order_id, certificate_id, chain or (), status=info.status, is_ready=True)
 
@@ -199,17 +214,22 @@ class DigiCertAuthority:
             raise _not_now(error) from error
 
     async def _place(self, product: str, body: OrderBody) -> models.PlacedOrder:
-        """Skip DigiCert's approval where the key may; where it may not, that is not known beforehand."""
-        if not self._skips_approval:
-            return await self._client.place_order(product, body.model_copy(update={"skip_approval": False}))
+        """Skip DigiCert's approval where the key may: whether it may is not known beforehand, and may change."""
+        now = self._clock.now()
+        unskipped = body.model_copy(update={"skip_approval": False})
+        if self._skip_again_at is not None and now < self._skip_again_at:
+            return await self._client.place_order(product, unskipped)
         try:
-            return await self._client.place_order(product, body)
+            placed = await self._client.place_order(product, body)
         except CaRefusedError as error:
             if not error.codes & MAY_NOT_SKIP:
                 raise
-        placed = await self._client.place_order(product, body.model_copy(update={"skip_approval": False}))
-        log.warning("the API key may not skip DigiCert's approval; from now on, orders are placed without")
-        self._skips_approval = False
+        else:
+            self._skip_again_at = None
+            return placed
+        placed = await self._client.place_order(product, unskipped)
+        log.warning("the API key may not skip DigiCert's approval; orders are placed without, for an hour")
+        self._skip_again_at = now + SKIP_AGAIN_AFTER
         return placed
 
     async def _answer(self, question: Awaitable[AnswerT]) -> AnswerT:
