@@ -4,12 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+import structlog
+
 from services.issuer.books import Books, group_of
 from services.issuer.model import Order
 from services.issuer.ports import APPROVAL_THERE, CertificateAuthority, NotNowError, PlacedOrder
 from shared.contracts import events
+from shared.errors import RefusedError
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.orders import OrderState
+from shared.x509.certificate import identify_certificate
+
+log = structlog.get_logger()
 
 APPROVED_AGAIN_AFTER = timedelta(hours=1)
 NOT_YET = "the CA has the order and has not issued yet"
@@ -36,6 +42,20 @@ class Following:
                 return replace(placed, reasons=not_now.findings, is_ready=True)
             return replace(placed, reasons=(_waits_for_people(placed), *not_now.findings))
         return replace(placed, reasons=(_waits_for_people(placed),)) if placed.needs_approval else placed
+
+    async def readable(self, placed: PlacedOrder) -> PlacedOrder:
+        """The order as the CA answered; or, where that answer's chain can't be read, as the CA shows it now."""
+        try:
+            for certificate in placed.chain:
+                identify_certificate(certificate)
+        except RefusedError as garbled:
+            log.warning("the CA's answer has a certificate that cannot be read; it is fetched", reason=str(garbled))
+        else:
+            return placed
+        try:
+            return await self.ca.follow(placed.order_id)
+        except NotNowError as not_now:
+            return replace(placed, chain=(), reasons=not_now.findings, is_ready=True)
 
     async def wait(self, order: Order, placed: PlacedOrder) -> None:
         """Store that it waits, and tell of it the first time.

@@ -187,7 +187,7 @@ class Ordering:
             log.warning("the CA did not take the order", request=order.id, reason=str(not_now))
             await self.books.heed(order.model_copy(update={"state": OrderState.ACCEPTED, "unanswered": 0}), not_now)
         else:
-            await self._note(order, placed)
+            await self._note(order, await self.following.readable(placed))
 
     async def _unanswered(self, order: Order, findings: Sequence[Finding]) -> None:
         """It is not known whether there is an order; it was begun when we stored the intent, by our own clock."""

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from services.issuer import inspection
+from services.issuer.ports import OrderRequest, PlacedOrder
 from services.revoker.rules import certificate_of
 from shared.contracts.content import RequestContent
 from shared.contracts.events import CertificateQuarantined
@@ -106,6 +107,33 @@ async def answered_with(chain: Callable[[Revision], tuple[bytes, ...]]) -> Accep
 
     ca.steps.when = instead
     return case
+
+
+@pytest.mark.parametrize("garbled", [0, 1])
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_chain_that_came_garbled_with_the_answer_is_fetched_before_anything_is_said_of_it(
+    garbled: int, *, away: bool
+) -> None:
+    case = await accept()
+    ca = case.issuer.ca
+    place = ca.place
+
+    async def garbling(order: OrderRequest) -> PlacedOrder:
+        placed = await place(order)
+        ca.away = away
+        chain = [*placed.chain]
+        chain[garbled] = b"no certificate at all"
+        return replace(placed, chain=tuple(chain))
+
+    ca.place = garbling  # type: ignore[method-assign]  # an answer that came garbled
+    await case.issuer.ordering.advance(await case.stored())
+    assert (await case.stored()).state is (OrderState.PENDING if away else OrderState.ISSUED)
+    ca.away = False
+    await case.issuer.work_off()
+    order = await case.stored()
+    assert (order.state, order.order_id, ca.looks) == (OrderState.ISSUED, 1, 1)
+    assert case.happened()[-1] == "ra.certificate.issued.v1"
+    assert case.issuer.counted("ra_certificates_quarantined") == 0
 
 
 async def test_what_is_no_certificate_ends_the_order_instead_of_being_tried_for_ever() -> None:
