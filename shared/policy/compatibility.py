@@ -82,10 +82,14 @@ class ProductFacts(Model):
     """From which intermediates the product is issued, where the choice of one is enabled for the account."""
     container_ca_certs: tuple[str, ...] = ()
     """The same for the container, where that is limited."""
+    container_hashes: tuple[str, ...] = ()
+    container_has_it: bool | None = None
+    """Whether a limited container lists the product; none where the container is not limited, or there is none."""
     several_names: bool | None = None
     exact_end: bool | None = None
-    """Whether the end of the validity may be asked for as a date."""
+    """Whether the end of the certificate's validity, and of its order's, may be asked for as a date."""
     longest_years: int | None = None
+    """For how many years it may be ordered, by the product and by the container."""
     listed: tuple[ListedIntermediate, ...] = ()
     imported_order: ImportedOrder | None = None
 
@@ -154,6 +158,9 @@ def _check_ca(known: Known, facts: ProductFacts) -> Iterator[Finding]:
     combination, signing = facts.combination, known.policy.file.signing_certificates[known.name]
     if not facts.product_known:
         yield finding("ca.product-unknown", "the CA does not offer this product", value=combination.product)
+    if facts.container_has_it is False:
+        text = "the container is limited to other products"
+        yield finding("ca.product-not-in-container", text, value=combination.product)
     for allowed, whose in ((facts.allowed_ca_certs, "product"), (facts.container_ca_certs or None, "container")):
         if allowed is not None and combination.ca_cert_id not in allowed:
             text = f"this {whose} is not issued from this intermediate, but from: {', '.join(allowed) or 'none'}"
@@ -161,9 +168,18 @@ def _check_ca(known: Known, facts: ProductFacts) -> Iterator[Finding]:
     yield from _check_listed(facts, private=signing.trust is Trust.PRIVATE)
     yield from _check_imported(facts)
     hashes = [str(each) for each in signing.signature_hashes]
-    if facts.signature_hashes and not set(hashes) & set(facts.signature_hashes):
-        text = f"the CA signs this product with: {', '.join(facts.signature_hashes)}"
+    if not any(_is_offered(each, facts) for each in hashes):
+        text = f"the CA signs this product with: {_offered(facts)}"
         yield finding("ca.hash-not-offered", text, value=", ".join(hashes))
+
+
+def _is_offered(signature_hash: str, facts: ProductFacts) -> bool:
+    return all(not offered or signature_hash in offered for offered in (facts.signature_hashes, facts.container_hashes))
+
+
+def _offered(facts: ProductFacts) -> str:
+    said = facts.signature_hashes or facts.container_hashes
+    return ", ".join(each for each in said if _is_offered(each, facts)) or "none"
 
 
 def _check_listed(facts: ProductFacts, *, private: bool) -> Iterator[Finding]:
@@ -232,8 +248,8 @@ def _check_key(proposal: Proposal, _facts: ProductFacts) -> Iterator[Finding]:
 
 def _check_hash(proposal: Proposal, facts: ProductFacts) -> Iterator[Finding]:
     wanted = proposal.resolved.signature_hash
-    if facts.signature_hashes and wanted not in facts.signature_hashes:
-        text = f"the CA signs this product with: {', '.join(facts.signature_hashes)}"
+    if not _is_offered(wanted, facts):
+        text = f"the CA signs this product with: {_offered(facts)}"
         yield finding("product.signature-hash", text, value=wanted)
 
 

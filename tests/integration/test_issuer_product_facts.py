@@ -1,5 +1,6 @@
 """What the issuer's adapter makes of DigiCert's answers about a signing certificate, on the sandbox's side of HTTP."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -68,6 +69,8 @@ async def test_what_digicert_says_of_a_product_its_intermediate_and_the_imported
         signature_hashes=("sha256", "sha384", "sha512"),
         allowed_ca_certs=(PUBLIC_CA_CERT_ID,),
         container_ca_certs=(),
+        container_hashes=(),
+        container_has_it=None,
         several_names=True,
         exact_end=True,
         longest_years=3,
@@ -87,6 +90,57 @@ async def test_an_id_that_is_another_intermediates_is_told_with_the_right_one(as
 
 async def test_the_limits_of_the_container_are_asked_for_where_there_is_one(ask: Asking) -> None:
     assert (await ask(container_id=CONTAINER_ID)).container_ca_certs == (PUBLIC_CA_CERT_ID,)
+
+
+def a_limit(**changes: object) -> dict[str, object]:
+    usual = {"container_id": CONTAINER_ID, "role_id": 0, "product_name_id": "ssl_basic", "allowed_hashes": ["sha256"]}
+    return {**usual, "allowed_lifetimes": ["1"], "allowed_order_lifetimes": [1, 2], **changes}
+
+
+@pytest.mark.parametrize(
+    ("is_limited", "limits", "has_it", "offered", "years"),
+    [
+        (True, [a_limit()], True, ("sha256",), 1),
+        (True, [a_limit(allowed_lifetimes=[])], True, ("sha256",), 2),
+        (True, [a_limit(allowed_hashes=[], allowed_lifetimes=[], allowed_order_lifetimes=[])], True, (), 3),
+        (True, [a_limit(role_id=101)], True, (), 3),
+        (True, [a_limit(role_id=101), a_limit(allowed_hashes=["sha512"])], True, ("sha512",), 1),
+        (True, [a_limit(product_name_id="ssl_plus")], False, (), 3),
+        (True, [], False, (), 3),
+        (False, [a_limit(product_name_id="ssl_plus")], None, (), 3),
+    ],
+)
+async def test_the_limits_of_the_container_are_those_of_the_product_and_of_every_role(
+    sandbox: SandboxProcess,
+    ask: Asking,
+    *,
+    is_limited: bool,
+    limits: list[object],
+    has_it: bool | None,
+    offered: tuple[str, ...],
+    years: int,
+) -> None:
+    body = json.dumps({"is_limited": is_limited, "product_limits": limits})
+    sandbox.set_knobs(faults=[{"kind": "answer", "endpoint": "product.limits", "status": 200, "body": body}])
+    facts = await ask(container_id=CONTAINER_ID)
+    assert (facts.container_has_it, facts.container_hashes, facts.longest_years) == (has_it, offered, years)
+
+
+@pytest.mark.parametrize(
+    ("said", "exact"),
+    [
+        ({}, None),
+        ({"custom_expiration_date_allowed": True}, True),
+        ({"custom_expiration_date_allowed": True, "custom_order_expiration_date_allowed": False}, False),
+        ({"custom_expiration_date_allowed": False, "custom_order_expiration_date_allowed": True}, False),
+    ],
+)
+async def test_the_last_day_can_be_chosen_where_certificate_and_order_allow_it(
+    sandbox: SandboxProcess, ask: Asking, said: dict[str, bool], *, exact: bool | None
+) -> None:
+    body = json.dumps({"name_id": "ssl_basic", **said})
+    sandbox.set_knobs(faults=[{"kind": "answer", "endpoint": "product.info", "status": 200, "body": body}])
+    assert (await ask()).exact_end is exact
 
 
 async def test_where_digicert_is_silent_nothing_is_made_up(sandbox: SandboxProcess, ask: Asking) -> None:

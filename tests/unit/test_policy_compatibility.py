@@ -60,6 +60,8 @@ def test_what_the_ca_says_goes_together_goes_together() -> None:
         ({"imported_order": ImportedOrder(product="ssl_plus", ca_cert_id=None)}, "ca.imported-product"),
         ({"imported_order": ImportedOrder(product=None, ca_cert_id="another")}, "ca.imported-intermediate"),
         ({"signature_hashes": ("sha512",)}, "ca.hash-not-offered"),
+        ({"container_hashes": ("sha512",)}, "ca.hash-not-offered"),
+        ({"container_has_it": False}, "ca.product-not-in-container"),
     ],
 )
 def test_each_contradiction_of_the_ca_is_found_and_no_attestation_helps(changes: dict[str, object], code: str) -> None:
@@ -84,6 +86,7 @@ def test_an_imported_certificate_of_another_issuer_proves_nothing() -> None:
         {"signature_hashes": ()},
         {"several_names": None, "exact_end": None, "longest_years": None},
         {"container_ca_certs": (CA_CERT_ID,)},
+        {"container_has_it": True, "container_hashes": ("sha256", "sha512")},
         {"imported_order": None},
         {"allowed_ca_certs": None},
         {"allowed_ca_certs": None, "listed": ()},
@@ -152,6 +155,11 @@ def with_extension(kind: str, *values: str, product: str = "ssl_basic") -> Propo
 REQUESTS: dict[str, tuple[Proposal, dict[str, object], str]] = {
     "key": (with_key(algorithm=KeyAlgorithm.ED25519, bits=256), {}, "product.key-type"),
     "hash": (resolved(signature_hash="sha512"), {}, "product.signature-hash"),
+    "hash of the container": (
+        resolved(signature_hash="sha384"),
+        {"container_hashes": ("sha256",)},
+        "product.signature-hash",
+    ),
     "address": (
         proposal(names=SubjectAltNames(dns=("www.example.com",), ip=("192.0.2.1",))),
         {},

@@ -25,7 +25,15 @@ from shared.digicert import models
 from shared.digicert.client import DigiCertClient
 from shared.digicert.diagnosis import ID_REFUSED, diagnose, is_retried
 from shared.digicert.errors import CaRefusedError, CaUnavailableError
-from shared.digicert.models import CaCertificate, OrderBody, OrderInfo, OrderStatus, RequestStatus
+from shared.digicert.models import (
+    CaCertificate,
+    OrderBody,
+    OrderInfo,
+    OrderStatus,
+    Product,
+    ProductLimit,
+    RequestStatus,
+)
 from shared.policy.compatibility import Combination, ImportedOrder, ListedIntermediate, ProductFacts
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import OrderId
@@ -44,6 +52,8 @@ NO_ORDER = frozenset({"not_found|order"})
 UNKNOWN = NO_ORDER | {"not_found", "not_found|product"}
 SKIP_AGAIN_AFTER = timedelta(hours=1)
 """When it is tried again whether the key may skip DigiCert's approval: an operator may have given it the right."""
+EVERY_ROLE = frozenset({0, None})
+"""The role of a container's limit that is everybody's."""
 COMMENT = "Approved by a quorum of the Registration Authority."
 
 
@@ -160,30 +170,35 @@ class DigiCertAuthority:
         )
         if product is None:
             return ProductFacts(combination=combination, taken_at=at, product_known=False)
+        has_it, limits = await self._limits(combination)
         return ProductFacts(
             combination=combination,
             taken_at=at,
             product_known=True,
             signature_hashes=tuple(each.id for each in product.allowed_hashes),
             allowed_ca_certs=_ids(product.allowed_ca_certs),
-            container_ca_certs=await self._container_ca_certs(combination),
+            container_ca_certs=tuple(each for limit in limits for each in limit.allowed_intermediates),
+            container_hashes=tuple(each for limit in limits for each in limit.allowed_hashes),
+            container_has_it=has_it,
             several_names=product.additional_dns_names_allowed,
-            exact_end=product.custom_expiration_date_allowed,
-            longest_years=max(product.allowed_order_validity_years, default=None),
+            exact_end=_both(product.custom_expiration_date_allowed, product.custom_order_expiration_date_allowed),
+            longest_years=_longest_years(product, limits),
             listed=await self._listed(combination, _thumbprint(intermediate)),
             imported_order=await self._imported_order(_thumbprint(imported)),
         )
 
-    async def _container_ca_certs(self, combination: Combination) -> tuple[str, ...]:
+    async def _limits(self, combination: Combination) -> tuple[bool | None, tuple[ProductLimit, ...]]:
+        """Whether the container, where it is limited, has the product, and how it limits it for every role.
+
+        Limits of single roles are left aside: which role the API key has, DigiCert does not say.
+        """
         if combination.container_id is None:
-            return ()
-        limits = await self._answer(self._client.product_limits(combination.container_id))
-        return tuple(
-            allowed
-            for limit in limits.product_limits
-            if limits.is_limited and limit.product_name_id == combination.product
-            for allowed in limit.allowed_intermediates
-        )
+            return None, ()
+        answer = await self._answer(self._client.product_limits(combination.container_id))
+        if not answer.is_limited:
+            return None, ()
+        found = [limit for limit in answer.product_limits if limit.product_name_id == combination.product]
+        return bool(found), tuple(limit for limit in found if limit.role_id in EVERY_ROLE)
 
     async def _listed(self, combination: Combination, thumbprint: str) -> tuple[ListedIntermediate, ...]:
         return tuple(
@@ -279,6 +294,19 @@ def _ended(info: OrderInfo) -> Finding:
 
 def _pem(der: bytes) -> str:
     return x509.load_der_x509_csr(der).public_bytes(Encoding.PEM).decode()
+
+
+def _both(*said: bool | None) -> bool | None:
+    """No, if one says no; yes, if one says yes; else nothing."""
+    words = {word for word in said if word is not None}
+    return all(words) if words else None
+
+
+def _longest_years(product: Product, limits: Iterable[ProductLimit]) -> int | None:
+    """For how long the product may be ordered: certificate and order have the same term."""
+    lists = [product.allowed_order_validity_years]
+    lists += [years for limit in limits for years in (limit.allowed_lifetimes, limit.allowed_order_lifetimes)]
+    return min((max(years) for years in lists if years), default=None)
 
 
 def _ids(certificates: Iterable[CaCertificate] | None) -> tuple[str, ...] | None:
