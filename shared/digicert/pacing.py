@@ -179,11 +179,12 @@ class Quota:
 
     async def _reserve(self, wanted: int) -> int:
         """Take up to so many calls, telling the account which ones ended; when the next one may go, if none does."""
-        ended = list(self._ended)
+        ended: list[Use] = []
         granted, good_until_ms, opens_ms = 0, 0, 0
 
         def take(account: Account) -> Account | None:
-            nonlocal granted, good_until_ms, opens_ms
+            nonlocal ended, granted, good_until_ms, opens_ms
+            ended = list(self._ended)  # together with those in flight: a call may have ended while the account came
             now_ms = self._now_ms()
             good_until_ms = now_ms + self._hold_ms
             ahead = self._clocks.seen(account, now_ms)
