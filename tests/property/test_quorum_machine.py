@@ -1,0 +1,366 @@
+"""Whatever people, officers, clocks and queues do: approval and issuer agree, and nothing is issued without a quorum.
+
+What a quorum is is counted here anew, from who signed what and when.
+"""
+
+import asyncio
+import json
+from collections.abc import Collection, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from services.approval.model import Case
+from services.issuer.model import Order
+from shared.contracts import commands, events
+from shared.contracts.catalogue import EVENT_OF
+from shared.evidence.jws import payload_of
+from shared.evidence.steps import DecisionKind
+from shared.messaging.messages import Outgoing
+from shared.vocabulary.model import digest_of
+from shared.vocabulary.names import ApprovalGroupName, Digest, RequestId
+from shared.vocabulary.orders import OrderState
+from shared.vocabulary.states import State
+from tests import world
+from tests.fakes.duties import Approval, Issuer, data_of, delivery_of, event, lifecycle, replies
+from tests.vectors.x509.builders import patient
+from tests.world import Approved, decision, signing_key
+
+GROUPS = ("web", "mail")
+PEOPLE = ("alice", "ben", "bea", "carol")
+"""Identities; the policy says which of them are one person."""
+GOOD_HOURS = 100
+APPROVED, RETURNED = (EVENT_OF[kind].name for kind in (events.RequestApproved, events.RequestReturned))
+
+ResultT = TypeVar("ResultT")
+people = st.sampled_from(PEOPLE)
+rarely = st.integers(0, 9).map(lambda drawn: drawn == 0)
+"""What ends everything would otherwise do so before anything has happened."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The part of a policy that matters here."""
+
+    serial: int = 1
+    quorum: int = 2
+    editor_may_approve: bool = False
+    bea_is_ben: bool = True
+    deciders: frozenset[tuple[str, str]] = frozenset((name, group) for name in PEOPLE for group in GROUPS)
+
+    def person(self, identity: str) -> str:
+        return "ben" if identity == "bea" and self.bea_is_ben else identity
+
+    def can_be_met(self) -> bool:
+        """Whether the officers may sign it: no policy has a quorum that nobody could reach."""
+        people = [{self.person(name) for name, of in self.deciders if of == group} for group in GROUPS]
+        return all(len(each) >= self.quorum for each in people)
+
+    def text(self) -> str:
+        text = world.policy_text().replace("serial = 1", f"serial = {self.serial}")
+        text = text.replace('approval_groups = ["web"]', 'approval_groups = ["web", "mail"]')
+        text = text.replace(
+            'permissions.web = ["submit"]', 'permissions.web = ["submit"]\npermissions.mail = ["submit"]'
+        )
+        start, end = text.index("[identities.alice]"), text.index("[identities.olga]")
+        text = text[:start] + "\n".join(map(self._identity, PEOPLE)) + "\n" + text[end:]
+        start, end = text.index("[approval_groups.web]"), text.index("[dn_profiles.server]")
+        return text[:start] + "\n".join(map(self._group, GROUPS)) + "\n" + text[end:]
+
+    def _identity(self, name: str) -> str:
+        decides = {group: '"decide", ' if (name, group) in self.deciders else "" for group in GROUPS}
+        permissions = "\n".join(f'permissions.{group} = [{decides[group]}"submit", "edit"]' for group in GROUPS)
+        key = f'keys = [{{ kty = "OKP", crv = "Ed25519", x = "{signing_key(name).public.x}" }}]'
+        return f'[identities.{name}]\nkind = "person"\nperson = "{self.person(name)}"\n{key}\n{permissions}\n'
+
+    def _group(self, name: str) -> str:
+        editor = str(self.editor_may_approve).lower()
+        return (
+            f"[approval_groups.{name}]\nquorum = {self.quorum}\neditor_may_approve = {editor}\n"
+            f"decide_within_hours = {24 * 90}\napprovals_stay_good_hours = {GOOD_HOURS}\n"
+        )
+
+
+@dataclass
+class Signed:
+    """Who signed what, and when; and who edited which revision."""
+
+    approvals: dict[tuple[str, Digest], datetime] = field(default_factory=dict)
+    """Each the latest that was signed at all."""
+    taken: dict[tuple[str, Digest], datetime] = field(default_factory=dict)
+    """Each the latest that approval has taken."""
+    editors_of: dict[Digest, frozenset[str]] = field(default_factory=dict)
+    """Everybody who has had a hand in this revision."""
+
+    def counting(
+        self,
+        times: Mapping[tuple[str, Digest], datetime],
+        revision: Digest,
+        rules: Rules,
+        group: str,
+        requester: str,
+        *,
+        now: datetime,
+    ) -> set[str]:
+        """The people whose approval of this revision, signed at this time, is worth something now."""
+        found = set()
+        for name in PEOPLE:
+            signed_at = times.get((name, revision))
+            asks = rules.person(requester) == rules.person(name)
+            editors = {rules.person(editor) for editor in self.editors_of[revision]}
+            edited = rules.person(name) in editors and not rules.editor_may_approve
+            good = signed_at is not None and now <= signed_at + timedelta(hours=GOOD_HOURS)
+            if good and (name, group) in rules.deciders and not asks and not edited:
+                found.add(rules.person(name))
+        return found
+
+
+class Quorum(RuleBasedStateMachine):
+    """One request between its requester, four identities, two officers and two duties."""
+
+    @initialize(group=st.sampled_from(GROUPS), requester=st.sampled_from(["shop", "ben"]))
+    def begin(self, group: str, requester: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.group, self.requester = ApprovalGroupName(group), requester
+        self.policy_now = self.issuers_policy = Rules()
+        self.approval, self.issuer = Approval(self.policy_now.text()), Issuer(self.policy_now.text())
+        asked = world.content(approval_group=group)
+        revision = world.revision_of(asked, world.policy(self.policy_now.text()), requesters=(requester,))
+        self.begun = world.accepted(asked, revision=revision)
+        evidence = self.begun.evidence.model_copy(update={"submission": world.submission(asked, by=requester)})
+        self.begun = replace(self.begun, evidence=evidence)
+        self.signed = Signed(editors_of={self.begun.digest: frozenset()})
+        self.to_issuer: list[Outgoing] = []
+        self.denied, self.verdicts, self.returned = False, set[str](), set[str]()
+        accepted = events.RequestAccepted(request_id=self.id, approval_group=self.group, evidence=evidence)
+        self._do(self.approval.handle(event(accepted, sequence=1)))
+
+    def teardown(self) -> None:
+        if hasattr(self, "loop"):
+            self.loop.close()
+
+    # --- people -------------------------------------------------------------------------------------------------
+
+    @rule(name=people)
+    def approve(self, name: str) -> None:
+        before, message = self._case(), self._approval_by(name)
+        answer = self._do(self.approval.ask(message, by=name))
+        self._hear_approval()
+        if answer.code != "ok":
+            return
+        case = self._case()
+        self.signed.taken[name, case.revision] = self._now()
+        candidates = {*before.deciders, name} if case.revision == before.revision else {name}
+        counting = self._counting(self._taken_of(candidates), case.revision, self.policy_now)
+        assert (case.state is State.APPROVED) == (len(counting) >= self.policy_now.quorum)
+
+    @rule(order=st.permutations(PEOPLE), hours=st.sampled_from([0, 0, GOOD_HOURS + 1]))
+    def approve_one_after_the_other(self, order: list[str], hours: int) -> None:
+        for name in order[:3]:
+            self.approve(name)
+            self.wait(hours)
+
+    @rule(first=people, second=people)
+    def approve_at_the_same_instant(self, first: str, second: str) -> None:
+        known = len(self.verdicts)
+        self._see_renewal()
+        revision = self._case().revision
+        both = [self.approval.send(self._approval_by(name), by=name) for name in (first, second)]
+        for name, answered in zip((first, second), self._do(self._together(both)), strict=True):
+            (answer,) = [message for message in replies(answered) if message.key.startswith(f"{name}.")][:1]
+            if data_of(answer)["code"] == "ok":
+                self.signed.taken[name, revision] = self._now()
+        self._hear_approval()
+        assert len(self.verdicts) <= known + 1
+
+    @rule(name=people)
+    def approve_a_former_revision(self, name: str) -> None:
+        former = next(iter(self.signed.editors_of))
+        said = decision(former, self.id, by=name, at=self._now())
+        answer = self._do(self.approval.ask(commands.ApproveRequest(request_id=self.id, decision=said), by=name))
+        if former != self._case().revision:
+            assert answer.code == "refused"
+        elif answer.code == "ok":
+            self.signed.approvals[name, former] = self.signed.taken[name, former] = self._now()
+        self._hear_approval()
+
+    @rule(name=people, really=rarely)
+    def deny(self, name: str, *, really: bool) -> None:
+        if not really:
+            return
+        said = decision(self._case().revision, self.id, by=name, kind=DecisionKind.DENY, at=self._now())
+        answer = self._do(self.approval.ask(commands.DenyRequest(request_id=self.id, decision=said), by=name))
+        self.denied = self.denied or answer.code == "ok"
+        self._hear_approval()
+
+    @rule(name=people, notes=st.sampled_from(["", "why", "why not"]))
+    def edit(self, name: str, notes: str) -> None:
+        before = self._case()
+        said = world.edit(self._as_it_is(before), by=name, at=self._now(), notes=notes)
+        answer = self._do(self.approval.ask(commands.EditRequest(request_id=self.id, edit=said), by=name))
+        if answer.code == "ok":
+            assert self._case().deciders == ()
+            self.signed.editors_of[self._case().revision] = self.signed.editors_of[before.revision] | {name}
+        self._hear_approval()
+
+    # --- officers, clocks and queues ------------------------------------------------------------------------------
+
+    @rule(name=people, group=st.sampled_from(GROUPS))
+    def appoint_or_remove(self, name: str, group: str) -> None:
+        self._adopt(replace(self.policy_now, deciders=self.policy_now.deciders ^ {(name, group)}))
+
+    @rule(quorum=st.integers(1, 3))
+    def change_the_quorum(self, quorum: int) -> None:
+        self._adopt(replace(self.policy_now, quorum=quorum))
+
+    @rule()
+    def let_editors_approve_or_not(self) -> None:
+        self._adopt(replace(self.policy_now, editor_may_approve=not self.policy_now.editor_may_approve))
+
+    @rule()
+    def find_that_two_are_one_or_are_not(self) -> None:
+        self._adopt(replace(self.policy_now, bea_is_ben=not self.policy_now.bea_is_ben))
+
+    @rule()
+    def tell_the_issuer_of_the_policy(self) -> None:
+        self.issuers_policy = self.policy_now
+        self.issuer.adopt(self.policy_now.text())
+
+    @rule(hours=st.sampled_from([1, 60, GOOD_HOURS + 1]))
+    def wait(self, hours: int) -> None:
+        for duty in (self.approval, self.issuer):
+            duty.clock.advance(timedelta(hours=hours))
+        self.approval.hear()
+
+    @precondition(lambda self: self.to_issuer)
+    @rule(data=st.data())
+    def the_issuer_hears(self, data: st.DataObject) -> None:
+        """Of any approval that there ever was, a former one included."""
+        self.tell_the_issuer_of_the_policy()
+        message = data.draw(st.sampled_from(self.to_issuer))
+        told = verdict_in(message)
+        order = self._order()
+        voided = () if order is None else order.voided
+        verdict = digest_of(payload_of(told.evidence.verdict or ""))
+        case = self._case()
+        is_latest = case.verdict == verdict and case.state is State.APPROVED
+        expected = is_latest and verdict not in voided and self._is_good(case)
+        answered = self._do(self.issuer.handle(delivery_of(message, "approval")))
+        order = self._order()
+        is_open = order is not None and order.state in {OrderState.ACCEPTED, OrderState.ISSUED}
+        assert is_open or not expected, "approval's verdict is not taken by the issuer"
+        self._tell_approval(answered)
+
+    @precondition(lambda self: self.to_issuer)
+    @rule()
+    def the_issuer_orders(self) -> None:
+        self._do(self.issuer.work_off())
+        self._tell_approval(self.issuer.publisher.published)
+
+    # --- what always holds ----------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_issued_without_a_quorum_on_its_final_bytes(self) -> None:
+        if not hasattr(self, "issuer") or not self.issuer.ca.orders:
+            return
+        assert len(self.issuer.ca.orders) == 1
+        if not hasattr(self, "ordered"):
+            self.ordered = True
+            order = self._order()
+            assert order is not None
+            assert order.revision is not None
+            counting = self._counting(self.signed.approvals, order.revision, self.issuers_policy)
+            assert len(counting) >= self.issuers_policy.quorum
+            assert not self.denied
+
+    # --- how ------------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> RequestId:
+        return self.begun.revision.request_id
+
+    def _do(self, what: Coroutine[Any, Any, ResultT]) -> ResultT:
+        return self.loop.run_until_complete(what)
+
+    @staticmethod
+    async def _together(both: list[Coroutine[Any, Any, ResultT]]) -> list[ResultT]:
+        return list(await asyncio.gather(*both))
+
+    def _now(self) -> datetime:
+        return self.approval.clock.now()
+
+    def _case(self) -> Case:
+        case = self._do(self.approval.cases.load(self.id))
+        assert case is not None
+        return case
+
+    def _order(self) -> Order | None:
+        return self._do(self.issuer.orders.load(self.id))
+
+    def _as_it_is(self, case: Case) -> Approved:
+        statement = case.evidence.revisions[-1]
+        revision = type(self.begun.revision).read(payload_of(statement.jws), code="a.b")
+        return Approved(case.evidence, revision, case.revision)
+
+    def _approval_by(self, name: str) -> commands.ApproveRequest:
+        self._see_renewal()
+        revision = self._case().revision
+        self.signed.approvals[name, revision] = self._now()
+        return commands.ApproveRequest(
+            request_id=self.id, decision=decision(revision, self.id, by=name, at=self._now())
+        )
+
+    def _see_renewal(self) -> None:
+        """Approvers look at a case before they decide on it; that renews it where the policy has changed."""
+        self._do(self.approval.ask(commands.ShowCase(request_id=self.id), by=self.requester))
+        case = self._case()
+        if case.revision not in self.signed.editors_of:
+            self.signed.editors_of[case.revision] = list(self.signed.editors_of.values())[-1]
+
+    def _counting(self, times: Mapping[tuple[str, Digest], datetime], revision: Digest, rules: Rules) -> set[str]:
+        return self.signed.counting(times, revision, rules, self.group, self.requester, now=self._now())
+
+    def _taken_of(self, names: Collection[str]) -> dict[tuple[str, Digest], datetime]:
+        return {key: at for key, at in self.signed.taken.items() if key[0] in names}
+
+    def _is_good(self, case: Case) -> bool:
+        """Whether the latest verdict still holds, for the decisions that it is about and under the issuer's rules."""
+        revision = self._as_it_is(case).revision
+        same = (revision.policy.quorum, revision.policy.editor_may_approve) == (
+            self.issuers_policy.quorum,
+            self.issuers_policy.editor_may_approve,
+        )
+        counting = self._counting(self._taken_of(case.deciders), case.revision, self.issuers_policy)
+        return same and len(counting) == len(case.deciders) >= self.issuers_policy.quorum and not self.denied
+
+    def _adopt(self, rules: Rules) -> None:
+        if not rules.can_be_met():
+            return
+        self.policy_now = replace(rules, serial=self.policy_now.serial + 1)
+        self.approval.adopt(self.policy_now.text())
+
+    def _hear_approval(self) -> None:
+        told = [message for message in lifecycle(self.approval.publisher.published) if message.type == APPROVED]
+        self.to_issuer = list({message.id: message for message in told}.values())
+        self.verdicts = {message.id for message in told}
+        self._see_renewal()
+
+    def _tell_approval(self, published: list[Outgoing]) -> None:
+        for message in lifecycle(published):
+            if message.type == RETURNED and message.id not in self.returned:
+                self.returned.add(message.id)
+                self._do(self.approval.handle(delivery_of(message, "issuer")))
+        self._hear_approval()
+
+
+def verdict_in(message: Outgoing) -> events.RequestApproved:
+    """What this event tells."""
+    return events.RequestApproved.model_validate_json(json.dumps(data_of(message)))
+
+
+TestQuorum = Quorum.TestCase
+TestQuorum.settings = settings(patient, max_examples=50, stateful_step_count=30)
