@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from deploy.local.stack import Stack
+from deploy.local.stack import Overrides, Stack
 from shared.client.client import RaClient
 from shared.client.errors import AccessRefusedError, CommandRefusedError
 from shared.clock import SystemClock
@@ -75,7 +75,9 @@ def _with_another_group(policy: Document) -> Document:
 
 @pytest.fixture(scope="module")
 def stack(module_stacks: Stacks) -> Stack:
-    return module_stacks("bad-input", amend_policy=_with_another_group)
+    """One that tallies nothing meanwhile: nothing may change there by itself."""
+    overrides: Overrides = {Duty.INTAKE: {"summary": {"tally_seconds": 86_400.0}}}
+    return module_stacks("bad-input", amend_policy=_with_another_group, overrides=overrides)
 
 
 @pytest.fixture
