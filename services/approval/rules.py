@@ -290,15 +290,21 @@ def _check_person(new: VerifiedDecision, earlier: Sequence[VerifiedDecision], an
 def standing(
     case: Case, revision: VerifiedRevision, anchor: Anchor, *, now: datetime
 ) -> list[tuple[JwsStatement, VerifiedDecision]]:
-    """The approvals that still count: signature, person, group, revision and age are looked at again."""
-    good = []
+    """The approvals that still count: signature, person, group, revision and age are looked at again.
+
+    Of several by people who have turned out to be one person, the first counts.
+    """
+    good: list[tuple[JwsStatement, VerifiedDecision]] = []
+    people: set[str | None] = set()
     for statement in case.evidence.decisions:
         try:
             decision = verify_decision(statement, anchor, about=case.id, now=now)
         except RefusedError:
             continue
         stale = lapsed(decision.signed_at, case.approval_group, anchor, now=now)
-        if not stale and not list(check_decider(decision.decision, revision, anchor)):
+        counts = not stale and not list(check_decider(decision.decision, revision, anchor))
+        if counts and anchor.person_of(decision.decision.approver) not in people:
+            people.add(anchor.person_of(decision.decision.approver))
             good.append((statement, decision))
     return good
 

@@ -99,15 +99,15 @@ def standing_denial(
 ) -> JwsStatement | None:
     """A witnessed denial of this revision, or of one that it renews, that the approval leaves out.
 
-    A denial by somebody who had approved the same revision before is not one: a second decision changes nothing. Nor
-    is one of a former revision by somebody who approved its renewal.
+    A denial by a person who had approved the same revision before is not one: a second decision changes nothing. Nor
+    is one of a former revision by a person who approved its renewal.
     """
-    approved_at = {decision.decision.approver: decision.signed_at for decision in approval.decisions}
+    approved_at = {anchor.person_of(each.decision.approver): each.signed_at for each in approval.decisions}
     for statement in denials:
         denial = _denial(statement, approval, anchor, now=now)
         if denial is None or list(check_decider(denial.decision, approval.revision, anchor)):
             continue
-        approved = approved_at.get(denial.decision.approver)
+        approved = approved_at.get(anchor.person_of(denial.decision.approver))
         is_of_former = denial.decision.revision != approval.revision.digest
         if approved is None or (approved > denial.signed_at and not is_of_former):
             return statement

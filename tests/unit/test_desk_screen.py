@@ -423,6 +423,8 @@ async def test_the_passphrase_is_asked_for_once_and_never_shown(office: MemoryOf
         await desk.focus("#passphrase")
         await desk.paste("secret words")
         assert "secret" not in desk.text
+        await desk.press("shift+home", "ctrl+x", "ctrl+c")
+        assert desk.app.clipboard == ""
         await desk.press("ctrl+s")
         await desk.until(lambda: key.is_open, "the key is never opened")
         await desk.press("escape", "down", "d")

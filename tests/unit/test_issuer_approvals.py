@@ -214,6 +214,16 @@ async def test_a_denial_after_the_verdict_comes_too_late() -> None:
     assert case.happened() == ["ra.certificate.issued.v1"]
 
 
+async def test_second_thoughts_of_an_approver_under_another_name_change_nothing_either() -> None:
+    issuer = Issuer(world.policy_text(**{'person = "carol"': 'person = "ben"'}))
+    case = Accepted(issuer, world.approved())
+    issuer.clock.advance(SECOND * 5)
+    await issuer.send(denial(case, "carol", at=NOW + SECOND), by="carol")
+    await issuer.handle(case.delivery())
+    await issuer.work_off()
+    assert len(issuer.ca.orders) == 1
+
+
 @pytest.mark.parametrize("by", ["alice", "ben"])
 async def test_second_thoughts_of_an_approver_change_nothing(by: str) -> None:
     case = Accepted(Issuer(), world.approved())

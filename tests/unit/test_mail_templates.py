@@ -1,9 +1,12 @@
 """The templates of mails: those of the product, and those that an operator puts in their place."""
 
+import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from services.desk.__main__ import app
 from services.intake.mail.model import News
 from services.intake.mail.templates import NAMES, PACKAGED, Templates, samples
 from shared.errors import RefusedError
@@ -31,6 +34,14 @@ def test_each_of_the_news_has_a_subject_and_words_of_its_own(news: News) -> None
         assert "{" not in written.subject + written.text
         others = [templates.write(samples(other)[0]).subject for other in News if other is not news]
         assert templates.write(samples(news)[0]).subject not in others
+
+
+@pytest.mark.parametrize("news", list(News))
+def test_what_a_mail_has_somebody_type_is_a_command_of_ra(news: News) -> None:
+    written = Templates().write(samples(news)[0])
+    for line in re.findall(r"^ra (.+)$", written.text, re.MULTILINE):
+        told = CliRunner().invoke(app, [*line.split()[:-1], "--help"])
+        assert told.exit_code == 0, line
 
 
 def test_a_refusal_says_every_reason_and_an_edit_what_was_changed() -> None:

@@ -26,9 +26,20 @@ SHOWABLE = r"[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*
 """What a field takes: a text from elsewhere may be pasted into it, and nothing may act on the terminal."""
 
 
+class Secret(Input):
+    """A line that shows nothing of what is filled in, nor gives it to any clipboard."""
+
+    def action_copy(self) -> None:
+        """Copy nothing."""
+
+    def action_cut(self) -> None:
+        """Cut nothing."""
+
+
 def line(hint: str, *, id: str, value: str = "", longest: int | None = None, password: bool = False) -> Input:  # noqa: A002 - Textual's own name
     """A line to fill in."""
-    return Input(
+    kind = Secret if password else Input
+    return kind(
         value,
         placeholder=hint,
         id=id,
