@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.approval import rules
+from services.approval.loading import load_case
 from services.approval.model import Case
 from services.approval.ports import CaseStore
 from shared.clock import Clock
@@ -72,10 +73,7 @@ class EditHandler:
 
     async def __call__(self, message: Received[commands.EditRequest]) -> Outcome:
         """Handle the edit."""
-        case = await self.cases.load(message.data.request_id)
-        if case is None:
-            raise rules.unknown_request(message.data.request_id)
-        stored = case.outcome_of(message.id)
+        case, stored = await load_case(self.cases, message)
         if stored is not None:
             return stored
         policy, statement = self.in_force.policy, message.data.edit

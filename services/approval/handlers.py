@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from services.approval import deadlines, rules
 from services.approval.compatibility import Compatibility
 from services.approval.holding import HeldCases
+from services.approval.loading import load_case
 from services.approval.model import Case, KnownFacts
 from services.approval.ports import CaseStore, FactsStore
 from services.approval.verdicts import Verdicts
@@ -69,10 +70,7 @@ class DecisionHandler:
     async def __call__(self, message: Received[commands.ApproveRequest | commands.DenyRequest]) -> Outcome:
         """Handle the decision."""
         policy = self.in_force.policy
-        case = await self.cases.load(message.data.request_id)
-        if case is None:
-            raise rules.unknown_request(message.data.request_id)
-        stored = case.outcome_of(message.id)
+        case, stored = await load_case(self.cases, message)
         if stored is not None:
             return stored
         approves = isinstance(message.data, commands.ApproveRequest)
@@ -212,10 +210,7 @@ class RequestReturnedHandler:
 
     async def __call__(self, message: Received[events.RequestReturned]) -> Outcome:
         """Handle the event."""
-        case = await self.cases.load(message.data.request_id)
-        if case is None:
-            raise rules.unknown_request(message.data.request_id)
-        stored = case.outcome_of(message.id)
+        case, stored = await load_case(self.cases, message)
         if stored is not None:
             return stored
         now = self.clock.now()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.approval import rules
+from services.approval.loading import load_case
 from services.approval.model import AskedWithdrawal, Case
 from services.approval.ports import CaseStore
 from shared.clock import Clock
@@ -94,10 +95,7 @@ class WithdrawRequestHandler:
 
     async def __call__(self, message: Received[commands.WithdrawRequest]) -> Outcome:
         """Handle the withdrawal."""
-        case = await self.cases.load(message.data.request_id)
-        if case is None:
-            raise rules.unknown_request(message.data.request_id)
-        stored = case.outcome_of(message.id)
+        case, stored = await load_case(self.cases, message)
         if stored is not None:
             return stored
         if not rules.may_see(case, message.sender, (Permission.WITHDRAW,), self.in_force.policy):
@@ -146,10 +144,7 @@ class WithdrawalSettledHandler:
 
     async def __call__(self, message: Received[events.WithdrawalGranted | events.WithdrawalRefused]) -> Outcome:
         """Handle it; nobody's word ends a request whose withdrawal approval did not ask for."""
-        case = await self.cases.load(message.data.request_id)
-        if case is None:
-            raise rules.unknown_request(message.data.request_id)
-        stored = case.outcome_of(message.id)
+        case, stored = await load_case(self.cases, message)
         if stored is not None:
             return stored
         asked, verdict = case.withdrawals, message.data.verdict
