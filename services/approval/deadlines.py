@@ -26,6 +26,12 @@ def expires_at(case: Case, group: ApprovalGroup) -> datetime:
     return case.waits_since + timedelta(hours=group.decide_within_hours)
 
 
+def ends_at(case: Case, policy: Policy) -> datetime | None:
+    """When the time to decide is over under this policy; never for a group that it does not have."""
+    group = group_of(case, policy)
+    return None if group is None else expires_at(case, group)
+
+
 def reminds_at(case: Case, group: ApprovalGroup) -> datetime | None:
     """When the approvers are to be reminded next; reminders that were missed are made up for by one."""
     known = case.reminded_at or case.waits_since

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.approval import rules
+from services.approval import deadlines, rules
 from services.approval.loading import load_case
 from services.approval.model import Case
 from services.approval.ports import CaseStore
@@ -151,7 +151,7 @@ def drafted(
     submission, former = follow_revisions(case.evidence, anchor, now=now)
     edit = verify_edit(statement, anchor, now=now)
     findings = [
-        *_check_edit(case, edit, former, sender=sender, policy=policy),
+        *_check_edit(case, edit, former, sender=sender, policy=policy, now=now),
         *check_editor(edit.edit, former.revision, anchor),
         *check_sender(submission.content, former.revision.requesters[0], policy),
     ]
@@ -188,12 +188,14 @@ def drafted(
 
 
 def _check_edit(
-    case: Case, edit: VerifiedEdit, former: VerifiedRevision, *, sender: IdentityName, policy: Policy
+    case: Case, edit: VerifiedEdit, former: VerifiedRevision, *, sender: IdentityName, policy: Policy, now: datetime
 ) -> list[Finding]:
-    said = edit.edit
+    said, until = edit.edit, deadlines.ends_at(case, policy)
     findings = []
     if case.state is not State.PENDING:
         findings.append(finding("edit.too-late", f"the request is {case.state} already", value=case.state))
+    elif until is not None and now >= until:
+        findings.append(finding("edit.too-late", "the time to decide is over", value=until.isoformat()))
     if said.editor != sender:
         findings.append(finding("edit.foreign", "this edit was signed by somebody else", value=said.editor))
     if said.request_id != case.id or said.predecessor != former.digest:

@@ -83,6 +83,7 @@ class DecisionHandler:
             sender=message.sender,
             kind=DecisionKind.APPROVE if approves else DecisionKind.DENY,
             anchor=self.in_force.anchor,
+            until=deadlines.ends_at(case, policy),
             now=self.clock.now(),
         )
         if blocked:

@@ -185,9 +185,12 @@ def decide(
     sender: IdentityName,
     kind: DecisionKind,
     anchor: Anchor,
+    until: datetime | None,
     now: datetime,
 ) -> Decided:
     """The case after this decision; one that completes the quorum leaves it pending until its verdict.
+
+    A denial ends it, also one by somebody who has approved. `until` is when the time to decide is over.
 
     Raises:
         RefusedError: with every reason why the decision does not count.
@@ -198,9 +201,11 @@ def decide(
     new = verify_decision(statement, anchor, about=case.id, now=now)
     earlier = standing(case, revision, anchor, now=now)
     findings = [
+        *_check_time(case, kind, until, now=now),
         *_check_decision(case, new, revision, sender=sender, kind=kind, anchor=anchor, now=now),
-        *_check_person(new, [decision for _, decision in earlier], anchor),
     ]
+    if kind is DecisionKind.APPROVE:
+        findings += _check_person(new, [decision for _, decision in earlier], anchor)
     if findings:
         raise RefusedError.of(findings)
     if kind is DecisionKind.DENY:
@@ -256,6 +261,17 @@ def revision_in_force(case: Case) -> Revision:
     return Revision.read(payload_of(case.evidence.revisions[-1].jws), code="evidence.revision-invalid")
 
 
+def _check_time(case: Case, kind: DecisionKind, until: datetime | None, *, now: datetime) -> Iterator[Finding]:
+    """A case that is held was decided in time; until its verdict it can be denied."""
+    if case.state is State.APPROVED and kind is DecisionKind.DENY:
+        text = "the request is approved already; if nothing is ordered yet, the issuer gives it back for this denial"
+        yield finding("decision.too-late", text, value=case.state)
+    elif case.state is not State.PENDING:
+        yield finding("decision.too-late", f"the request is {case.state} already", value=case.state)
+    elif until is not None and now >= until and not (case.held_because and kind is DecisionKind.DENY):
+        yield finding("decision.too-late", "the time to decide is over", value=until.isoformat())
+
+
 def _check_decision(
     case: Case,
     new: VerifiedDecision,
@@ -267,8 +283,6 @@ def _check_decision(
     now: datetime,
 ) -> Iterator[Finding]:
     decision = new.decision
-    if case.state is not State.PENDING:
-        yield finding("decision.too-late", f"the request is {case.state} already", value=case.state)
     if decision.approver != sender:
         yield finding("decision.foreign", "this decision was signed by somebody else", value=decision.approver)
     if decision.decision is not kind:
@@ -281,10 +295,10 @@ def _check_decision(
 
 
 def _check_person(new: VerifiedDecision, earlier: Sequence[VerifiedDecision], anchor: Anchor) -> Iterator[Finding]:
-    """One person decides once on a revision; an approval that no longer counts may be given again."""
+    """One person approves a revision once; an approval that no longer counts may be given again."""
     person = anchor.person_of(new.decision.approver)
     if person is not None and person in counting_people(earlier, anchor):
-        yield finding("decision.already-made", "you have decided on this revision before", value=person)
+        yield finding("decision.already-made", "you have approved this revision before", value=person)
 
 
 def standing(

@@ -145,7 +145,7 @@ class Ordering:
         except RefusedError as refused:
             await self._return(order, (*refused.findings, *left))
             return None
-        denial = rules.overtaken_denial(order, approval, self.in_force.anchor, now=now)
+        denial = rules.standing_denial(order.denials, approval, self.in_force.anchor, now=now)
         if denial is not None:
             await self._return(order, (rules.denial_omitted(), *left), denial=denial)
             return None

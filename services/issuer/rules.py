@@ -18,6 +18,7 @@ from shared.evidence.verification import (
     VerifiedApproval,
     VerifiedDecision,
     check_decider,
+    counting_people,
     judged_by,
     read_issuance,
     verify_approval,
@@ -97,21 +98,26 @@ def approval_in(event: RequestApproved, in_force: PolicyInForce, *, sequence: in
 def standing_denial(
     denials: Sequence[JwsStatement], approval: VerifiedApproval, anchor: Anchor, *, now: datetime
 ) -> JwsStatement | None:
-    """A witnessed denial of this revision, or of one that it renews, that the approval leaves out.
+    """A witnessed denial of this revision, or of one that it follows from, that the approval leaves out.
 
-    A denial by a person who had approved the same revision before is not one: a second decision changes nothing. Nor
-    is one of a former revision by a person who approved its renewal.
+    It counts whatever date it, or the verdict, bears, and from a person who has approved the same revision, too. Only
+    who denied a former revision and has approved this one since wants it as it is by now.
     """
-    approved_at = {anchor.person_of(each.decision.approver): each.signed_at for each in approval.decisions}
     for statement in denials:
         denial = _denial(statement, approval, anchor, now=now)
         if denial is None or list(check_decider(denial.decision, approval.revision, anchor)):
             continue
-        approved = approved_at.get(anchor.person_of(denial.decision.approver))
-        is_of_former = denial.decision.revision != approval.revision.digest
-        if approved is None or (approved > denial.signed_at and not is_of_former):
+        if not _is_answered(denial, approval, anchor):
             return statement
     return None
+
+
+def _is_answered(denial: VerifiedDecision, approval: VerifiedApproval, anchor: Anchor) -> bool:
+    """Whether the same person has approved a later revision than the one that they denied, and later."""
+    if denial.decision.revision == approval.revision.digest:
+        return False
+    since = [each for each in approval.decisions if each.signed_at > denial.signed_at]
+    return anchor.person_of(denial.decision.approver) in counting_people(since, anchor)
 
 
 def _denial(
@@ -135,20 +141,6 @@ def check_join(
     if approval.verdict_digest in known.voided:
         return (finding("evidence.verdict-returned", "this verdict was given back to approval before"),), None
     return (), None
-
-
-def overtaken_denial(order: Order, approval: VerifiedApproval, anchor: Anchor, *, now: datetime) -> JwsStatement | None:
-    """A denial from before the verdict that the issuer saw only after it had accepted the approval.
-
-    One from after the verdict comes too late: approval told its sender so.
-    """
-    denials = [(statement, _denial(statement, approval, anchor, now=now)) for statement in order.denials]
-    before = [
-        statement
-        for statement, denial in denials
-        if denial is not None and denial.signed_at < approval.verdict_signed_at
-    ]
-    return standing_denial(before, approval, anchor, now=now)
 
 
 def with_denial(order: Order, statement: JwsStatement) -> Order:

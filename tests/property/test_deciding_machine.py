@@ -181,10 +181,9 @@ class Deciding(RuleBasedStateMachine):
         if not really:
             return
         digest = self.case.digest if of_first else self.look(by).digest
-        before = self.account.counting(self.law, self.now)
         said = decision(digest, self.case.id, by=by, at=self.now, kind=DecisionKind.DENY)
         told = self.run(self.duty.send(commands.DenyRequest(request_id=self.case.id, decision=said), by=by))
-        may = by in self.law.decide and by not in before
+        may = by in self.law.decide
         assert [message.type for message in lifecycle(told)] == (["ra.request.denied.v1"] if may else [])
         self.account.ended = may
 

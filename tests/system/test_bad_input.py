@@ -564,7 +564,7 @@ async def test_an_approver_of_another_group_does_not_count(watch: Watch, people:
             await _send_decision(dora, request_id, _decided(dora, request_id, revision))
 
 
-async def test_nobody_decides_twice(watch: Watch, people: People) -> None:
+async def test_nobody_approves_twice(watch: Watch, people: People) -> None:
     request_id = await submitted(people)
     await approve(people, request_id, "alice")
     async with watch.refused(Duty.APPROVAL, "decision.already-made"):

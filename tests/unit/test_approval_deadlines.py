@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.approval.rounds import Rounds
-from shared.contracts import events
+from shared.contracts import commands, events
 from shared.errors import UnavailableError
 from shared.messaging.gate import Gate
 from shared.messaging.messages import Outgoing
@@ -65,6 +65,23 @@ async def test_what_has_expired_cannot_be_decided_or_withdrawn_any_more() -> Non
     assert await case.refused(case.approval_by("ben", at=now), by="ben") == ["decision.too-late"]
     assert await case.refused(case.denial_by("carol", at=now), by="carol") == ["decision.too-late"]
     assert await case.refused(case.withdrawal(), by="shop") == ["request.not-pending"]
+    assert (await case.stored()).state is State.EXPIRED
+
+
+@pytest.mark.parametrize("scheduler", ["has looked", "is late"])
+async def test_nothing_is_decided_or_edited_any_more_from_the_moment_on_in_which_the_time_is_over(
+    scheduler: str,
+) -> None:
+    case = await open_case()
+    await case.approve("alice")
+    case.duty.clock.instant = now = NOW + 336 * HOUR
+    if scheduler == "has looked":
+        await look(case.duty, now)
+    edit = commands.EditRequest(request_id=case.id, edit=world.edit(case.begun, by="carol", at=now, notes="new"))
+    assert await case.refused(edit, by="carol") == ["edit.too-late"]
+    assert await case.refused(case.approval_by("ben", at=now), by="ben") == ["decision.too-late"]
+    assert await case.refused(case.denial_by("ben", at=now), by="ben") == ["decision.too-late"]
+    await look(case.duty, now)
     assert (await case.stored()).state is State.EXPIRED
 
 

@@ -11,7 +11,7 @@ from shared.contracts.events import Evidence
 from shared.contracts.statement import JwsStatement, RevisionStatement
 from shared.evidence.jws import Typ
 from shared.evidence.steps import DecisionKind
-from shared.evidence.verification import verify_approval
+from shared.evidence.verification import verify_approval, verify_decisions, verify_revision
 from shared.identifiers import new_message_id, new_request_id
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import digest_of
@@ -127,11 +127,24 @@ async def test_what_is_no_decision_of_the_sender_on_this_revision_is_refused_and
     assert await case.stored() == before
 
 
-async def test_nobody_decides_twice() -> None:
+async def test_nobody_approves_twice() -> None:
     case = await open_case()
     await case.approve("alice")
     assert await case.refused(case.approval_by("alice", note="again"), by="alice") == ["decision.already-made"]
-    assert await case.refused(case.denial_by("alice"), by="alice") == ["decision.already-made"]
+
+
+@pytest.mark.parametrize("by", ["alice", "carol"])
+async def test_who_has_approved_ends_the_request_by_a_denial_also_under_another_name(by: str) -> None:
+    text = world.policy_text().replace('person = "carol"', 'person = "alice"')
+    case = await open_case(policy_text=text)
+    await case.approve("alice")
+    (told,) = lifecycle(await case.send(case.denial_by(by), by=by))
+    assert told.type == "ra.request.denied.v1"
+    stored = await case.stored()
+    assert (stored.state, stored.deciders) == (State.DENIED, ("alice", by))
+    _, revision = verify_revision(stored.evidence, case.duty.in_force.anchor, now=NOW)
+    assert len(verify_decisions(stored.evidence, revision, case.duty.in_force.anchor, now=NOW)) == 2
+    assert await case.refused(case.approval_by("ben"), by="ben") == ["decision.too-late"]
 
 
 async def test_two_identities_of_one_person_make_one_decision() -> None:
@@ -164,7 +177,7 @@ async def test_an_approver_removed_from_the_group_no_longer_counts() -> None:
 
 
 async def test_an_approval_that_lapsed_does_not_count_and_may_be_given_again() -> None:
-    case = await open_case()
+    case = await open_case(policy_text=world.policy_text(**{"decide_within_hours = 336": "decide_within_hours = 400"}))
     await case.approve("alice")
     case.duty.clock.advance(timedelta(hours=337))
     later = case.duty.clock.now()

@@ -138,6 +138,18 @@ async def test_a_held_case_can_be_denied_and_withdrawn(how: str) -> None:
     assert (await case.stored()).held_because == ()
 
 
+async def test_a_held_case_was_decided_in_time_and_can_be_denied_until_its_verdict_and_no_more_be_approved() -> None:
+    case = await held_case(
+        world.policy_text(**{"decide_within_hours = 336": "decide_within_hours = 10", "[24, 72, 168]": "[2, 5]"})
+    )
+    await look(case, timedelta(hours=10))
+    now = case.duty.clock.now()
+    assert (await case.stored()).state is State.PENDING
+    assert await case.refused(case.approval_by("carol", at=now), by="carol") == ["decision.too-late"]
+    (told,) = lifecycle(await case.send(case.denial_by("carol", at=now), by="carol"))
+    assert told.type == "ra.request.denied.v1"
+
+
 async def test_a_held_case_whose_approvals_lapse_waits_for_people_again() -> None:
     case = await held_case(world.policy_text(**{"decide_within_hours = 336": "decide_within_hours = 400"}))
     await look(case, timedelta(hours=337))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -23,7 +23,8 @@ from tests import world
 from tests.world import NOW, Approved, decision
 
 THREE = ("alice", "ben", "carol")
-LATER = NOW + timedelta(minutes=10)
+MINUTE = timedelta(minutes=1)
+LATER = NOW + 10 * MINUTE
 ODD = finding("lint.odd", "an odd thing", severity=Severity.WARNING)
 
 
@@ -172,15 +173,19 @@ def _denial(chain: Approved, by: str) -> JwsStatement:
 
 
 @pytest.mark.parametrize(
-    ("who", "stands"), [("carol", True), ("ben", False)], ids=["by somebody else", "by who approved the renewal"]
+    ("who", "at", "stands"),
+    [("carol", NOW, True), ("ben", NOW, False), ("ben", LATER + MINUTE, True)],
+    ids=["by somebody else", "by who approved the renewal since", "by who approved the renewal before"],
 )
-def test_a_denial_of_the_former_revision_stands_against_the_approval_of_its_renewal(who: str, *, stands: bool) -> None:
+def test_a_denial_of_the_former_revision_stands_against_the_approval_of_its_renewal(
+    who: str, at: datetime, *, stands: bool
+) -> None:
     begun = world.accepted()
     shorter = world.policy(world.newer_policy(("max_validity_days = 199", "max_validity_days = 90")))
     judged = world.judged(world.renewed(begun, shorter), by=("alice", "ben"), at=LATER)
     approval = verify_approval(judged.evidence, Anchor.of(shorter), now=LATER)
-    denial = _denial(begun, who)
-    assert (standing_denial([denial], approval, Anchor.of(shorter), now=LATER) == denial) is stands
+    denial = decision(begun.digest, begun.revision.request_id, by=who, kind=DecisionKind.DENY, at=at)
+    assert (standing_denial([denial], approval, Anchor.of(shorter), now=LATER + MINUTE) == denial) is stands
 
 
 def test_a_denial_of_the_former_revision_is_evidence_of_a_denied_request_and_an_approval_of_it_is_not() -> None:
