@@ -452,6 +452,8 @@ def edited(
     submitted = begun.evidence.submission
     assert isinstance(submitted, JwsStatement)
     asked = RequestContent.read(payload_of(submitted.jws), code="a.b")
+    known = (policy_now or policy()).identity(said.editor)
+    person = known.person if known else None
     former, holds = begun.revision, revision_of(content_after(asked, said), policy_now or policy(), edited=said.entered)
     update = {
         "number": former.number + 1,
@@ -460,6 +462,7 @@ def edited(
         "requesters": former.requesters,
         "edit": digest_of(payload_of(statement.jws)),
         "editors": tuple(dict.fromkeys((*former.editors, said.editor))),
+        "editor_people": tuple(dict.fromkeys((*former.editor_people, person or said.editor))),
     }
     revision = holds.model_copy(update=update | dict(changes or {}))
     token = signing_key(signer).sign(revision.canonical(), Typ.REVISION, at)

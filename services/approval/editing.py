@@ -18,7 +18,7 @@ from shared.evidence.anchor import Anchor
 from shared.evidence.differences import differences
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SKEW, SigningKey, Typ
-from shared.evidence.revisions import content_after, editors_after
+from shared.evidence.revisions import content_after, editor_people_after, editors_after
 from shared.evidence.steps import Revision, outlives_an_edit
 from shared.evidence.verification import (
     VerifiedEdit,
@@ -150,12 +150,13 @@ def drafted(
         raise rules.unknown_request(case.id)
     submission, former = follow_revisions(case.evidence, anchor, now=now)
     edit = verify_edit(statement, anchor, now=now)
+    person = anchor.person_of(edit.edit.editor)
     findings = [
         *_check_edit(case, edit, former, sender=sender, policy=policy, now=now),
         *check_editor(edit.edit, former.revision, anchor),
         *check_sender(submission.content, former.revision.requesters[0], policy),
     ]
-    if findings:
+    if findings or person is None:
         raise RefusedError.of(findings)
     screened = _screened(submission, former.revision, edit, policy, now=now)
     proposal = screened.proposal
@@ -179,6 +180,7 @@ def drafted(
             "findings": (*kept, *(found for found in screened.findings if found not in kept)),
             "edit": edit.digest,
             "editors": editors_after(former.revision, edit.edit),
+            "editor_people": editor_people_after(former.revision, person),
         }
     )
     if _says_the_same(former.revision, revision):

@@ -25,6 +25,7 @@ from shared.evidence.steps import DecisionKind, Revision, Verdict
 from shared.evidence.verification import (
     VerifiedDecision,
     VerifiedRevision,
+    check_approver,
     check_decider,
     counting_people,
     follow_revisions,
@@ -198,7 +199,7 @@ def decide(
     # An editor who has left bars an approval, and must not bar a denial.
     verified = verify_revision if kind is DecisionKind.APPROVE else follow_revisions
     _, revision = verified(case.evidence, anchor, now=now)
-    new = verify_decision(statement, anchor, about=case.id, now=now)
+    new = _verified_decision(case, statement, sender, anchor, now=now)
     earlier = standing(case, revision, anchor, now=now)
     findings = [
         *_check_time(case, kind, until, now=now),
@@ -217,6 +218,16 @@ def decide(
         approvals=len(counting_people([decision for _, decision in approvals], anchor)),
         quorum=quorum_of(case, revision, anchor),
     )
+
+
+def _verified_decision(
+    case: Case, statement: JwsStatement, sender: IdentityName, anchor: Anchor, *, now: datetime
+) -> VerifiedDecision:
+    """The sender's decision; who is no approver any more is told so, and not only that their key is not known."""
+    try:
+        return verify_decision(statement, anchor, about=case.id, now=now)
+    except RefusedError as refused:
+        raise RefusedError.of([*check_approver(sender, case.approval_group, anchor), *refused.findings]) from None
 
 
 def as_it_stands(case: Case, *, anchor: Anchor, now: datetime) -> Decided:

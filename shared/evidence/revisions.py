@@ -15,7 +15,7 @@ from shared.evidence.steps import EDITED, RENEWABLE, Edit, Revision, outlives_an
 from shared.policy.composition import NOTHING_EDITED, compose
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import digest_of
-from shared.vocabulary.names import Digest, IdentityName
+from shared.vocabulary.names import Digest, IdentityName, PersonName
 from shared.x509.csr import VerifiedCsr, parse_csr
 from shared.x509.entered import EditedValues
 
@@ -52,7 +52,8 @@ def check_chain(chain: Sequence[Link]) -> Iterator[Finding]:
             yield finding("evidence.revisions", "revisions are numbered from 1 on, and each names the one before it")
         predecessor = link.digest
     for link in chain[:1]:
-        if (link.edit, link.revision.edit, link.revision.editors) != (None, None, ()):
+        first = link.revision
+        if (link.edit, first.edit, first.editors, first.editor_people) != (None, None, (), ()):
             yield finding("evidence.edit-differs", "the first revision was edited by nobody")
     for former, following in pairwise(chain):
         yield from check_step(former, following)
@@ -80,6 +81,9 @@ def _check_edit(former: Link, edited: Link) -> Iterator[Finding]:
         yield finding("evidence.edit-differs", "an edit was made of another revision than the one before")
     if revision.editors != editors_after(former.revision, edit):
         yield finding("evidence.edit-differs", "a revision does not name who edited it")
+    people = revision.editor_people
+    if people[:-1] != former.revision.editor_people and people != former.revision.editor_people:
+        yield finding("evidence.edit-differs", "a revision names other people as its editors than the one before it")
     for field in _changed(former.revision, revision, but=EDITED):
         yield finding("evidence.edit-differs", f"an edit has changed {field}")
     kept = tuple(found for found in former.revision.findings if outlives_an_edit(found))
@@ -95,6 +99,11 @@ def _changed(former: Revision, following: Revision, *, but: frozenset[str]) -> l
 def editors_after(former: Revision, edit: Edit) -> tuple[IdentityName, ...]:
     """Who edited the request, once this edit is made."""
     return tuple(dict.fromkeys((*former.editors, edit.editor)))
+
+
+def editor_people_after(former: Revision, person: PersonName) -> tuple[PersonName, ...]:
+    """The people who edited the request, once this one has."""
+    return tuple(dict.fromkeys((*former.editor_people, person)))
 
 
 def content_after(content: RequestContent, edit: EditedContent | None) -> RequestContent:

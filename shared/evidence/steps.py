@@ -13,7 +13,7 @@ from shared.policy.fitness import Proposal
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Blob, Model, is_none
-from shared.vocabulary.names import DigestField, EmailAddress, IdentityField, RequestIdField
+from shared.vocabulary.names import DigestField, EmailAddress, IdentityField, PersonField, RequestIdField
 from shared.vocabulary.reasons import RevocationReason
 from shared.x509.csr import parse_csr
 from shared.x509.extensions import MAX_EXTENSIONS, CertificateExtension
@@ -71,6 +71,8 @@ class Revision(Model):
     """The latest edit, of which this follows, whether it was renewed since or not; none while nobody edited it."""
     editors: Annotated[tuple[IdentityField, ...], Field(exclude_if=operator.not_)] = ()
     """Who edited it so far, each once."""
+    editor_people: Annotated[tuple[PersonField, ...], Field(exclude_if=operator.not_)] = ()
+    """Who owned them when they edited, each once, by approval's policy of then: an editor may leave, or be renamed."""
 
 
 RENEWABLE = frozenset(
@@ -80,7 +82,7 @@ RENEWABLE = frozenset(
 
 Subject, names and extensions follow from submission, edit and policy, so that approval has no choice in them.
 """
-EDITED = RENEWABLE | {"name", "expires_on", "notes", "emails", "edit", "editors"}
+EDITED = RENEWABLE | {"name", "expires_on", "notes", "emails", "edit", "editors", "editor_people"}
 """The fields in which a revision that was edited may differ from the one before it: approval has no choice in these
 either."""
 _SCREENED = ("dn.", "eku.", "extension.", "lint.", "name.", "validity.")

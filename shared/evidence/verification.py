@@ -31,7 +31,7 @@ from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import digest_of
-from shared.vocabulary.names import Digest, IdentityName
+from shared.vocabulary.names import ApprovalGroupName, Digest, IdentityName
 
 
 @dataclass(frozen=True)
@@ -252,13 +252,11 @@ def check_decider(decision: Decision, revision: VerifiedRevision, anchor: Anchor
     for every later revision, too: neither a change of the policy nor somebody else's edit takes an objection away.
     """
     group = revision.revision.policy.approval_group
-    approver = anchor.identities.get(decision.approver)
-    if approver is None or group not in approver.decides or approver.person is None:
-        yield finding("decision.not-an-approver", f"may not decide for {group}", value=decision.approver)
+    yield from check_approver(decision.approver, group, anchor)
     asks = _is_or_owns(decision.approver, revision.revision.requesters, anchor)
     if asks and not _requesters_count(revision.revision, anchor):
         yield finding("decision.by-requester", "who asks can't agree", value=decision.approver)
-    edited = _is_or_owns(decision.approver, revision.revision.editors, anchor)
+    edited = _has_edited(decision.approver, revision.revision, anchor)
     if edited and decision.decision is DecisionKind.APPROVE and not _editors_count(revision.revision, anchor):
         yield finding("decision.by-editor", "who edited it can't approve it", value=decision.approver)
     counts_for = {revision.digest}
@@ -270,6 +268,18 @@ def check_decider(decision: Decision, revision: VerifiedRevision, anchor: Anchor
             "this was decided on another revision than the one in force; look at the request again",
             value=decision.revision,
         )
+
+
+def check_approver(identity: IdentityName, group: ApprovalGroupName, anchor: Anchor) -> Iterator[Finding]:
+    """Why nothing that this identity decides counts in this group now."""
+    approver = anchor.identities.get(identity)
+    if approver is None or group not in approver.decides or approver.person is None:
+        yield finding("decision.not-an-approver", f"does not decide for {group}, or not any more", value=identity)
+
+
+def _has_edited(approver: IdentityName, revision: Revision, anchor: Anchor) -> bool:
+    """Whether the person behind the approver edited it, by the policy of now or by that of then."""
+    return _is_or_owns(approver, revision.editors, anchor) or anchor.person_of(approver) in revision.editor_people
 
 
 def _is_or_owns(approver: IdentityName, identities: Sequence[IdentityName], anchor: Anchor) -> bool:

@@ -76,7 +76,7 @@ WRONG = {
         _approve(c, _signed_by(c, "shop")), "shop", {"decision.not-an-approver", "decision.by-requester"}
     ),
     "by somebody who decides for no group": lambda c: Wrong(
-        _approve(c, _signed_by(c, "olga", signer="alice")), "olga", {"evidence.unknown-key"}
+        _approve(c, _signed_by(c, "olga", signer="alice")), "olga", {"decision.not-an-approver", "evidence.unknown-key"}
     ),
     "with a stranger's key": lambda c: Wrong(
         _approve(c, _signed_by(c, "ben", signer="mallory")), "ben", {"evidence.unknown-key"}
@@ -174,6 +174,16 @@ async def test_an_approver_removed_from_the_group_no_longer_counts() -> None:
     assert second.approvals == 1
     third = await case.approve("carol")
     assert third.state is State.APPROVED
+
+
+@pytest.mark.parametrize("kind", [DecisionKind.APPROVE, DENY])
+async def test_who_is_an_approver_no_more_is_told_so_and_not_only_that_their_key_is_unknown(kind: DecisionKind) -> None:
+    case = await open_case()
+    text = world.newer_policy()
+    start, end = text.index("[identities.alice]"), text.index("[identities.ben]")
+    case.duty.adopt(f'{text[:start]}[identities.alice]\nkind = "person"\nperson = "alice"\n{text[end:]}')
+    said = case.approval_by("alice") if kind is DecisionKind.APPROVE else case.denial_by("alice")
+    assert await case.refused(said, by="alice") == ["decision.not-an-approver", "evidence.unknown-key"]
 
 
 async def test_an_approval_that_lapsed_does_not_count_and_may_be_given_again() -> None:

@@ -300,6 +300,20 @@ async def test_another_editor_mends_what_was_edited_by_one_who_left() -> None:
     begun = await begun_of(case)
     assert begun.revision.names == NAMES.names
     assert begun.revision.editors == ("carol", "ben")
+    assert begun.revision.editor_people == ("carol", "ben")
+
+
+async def test_an_editor_who_comes_back_under_another_identity_does_not_approve_their_edit() -> None:
+    ben = ('permissions.web = ["decide", "view", "submit"]', 'permissions.web = ["decide", "view", "submit", "edit"]')
+    dora = ("[identities.carol]", "[identities.dora]")
+    keys = (signing_key("carol").public.x, signing_key("dora").public.x)
+    case = await open_case()
+    await edit(case, entered=NAMES)
+    case.duty.adopt(world.newer_policy(ben, dora, keys))
+    await edit(case, by="ben", name="once more")
+    said = decision((await begun_of(case)).digest, case.id, by="dora")
+    asked = commands.ApproveRequest(request_id=case.id, decision=said)
+    assert await case.refused(asked, by="dora") == ["decision.by-editor"]
 
 
 async def test_a_held_case_that_is_edited_is_held_no_more() -> None:

@@ -90,6 +90,33 @@ def test_whoever_owns_the_editor_does_not_count_either_and_nor_does_who_edited_i
     assert codes(again, TWO_EDITORS, by=("alice", "carol")) == {"decision.by-editor"}
 
 
+CAROL_AS_DORA = world.newer_policy(
+    (BEN, BEN_EDITS),
+    ("[identities.carol]", "[identities.dora]"),
+    (signing_key("carol").public.x, signing_key("dora").public.x),
+    serial=3,
+)
+
+
+def test_an_editor_whose_identity_has_left_the_policy_does_not_count_under_another_one() -> None:
+    """The policy says no more whose identity it was; the revision does."""
+    chain = edited(edited(policy=TWO_EDITORS), TWO_EDITORS, by="ben", name="once more")
+    assert (chain.revision.editors, chain.revision.editor_people) == (("carol", "ben"), ("carol", "ben"))
+    assert codes(chain, CAROL_AS_DORA, by=("alice", "dora")) == {"decision.by-editor"}
+    another = CAROL_AS_DORA.replace('person = "carol"', 'person = "dora"')
+    assert codes(chain, another, by=("alice", "dora")) == set()
+
+
+def test_what_was_edited_before_revisions_named_the_people_is_judged_by_their_identities_alone() -> None:
+    chain = edited(changes={"editor_people": ()})
+    assert "editor_people" not in chain.revision.model_dump(mode="json")
+    assert codes(chain) == set()
+    assert codes(chain, by=("alice", "carol")) == {"decision.by-editor"}
+    again = edited(edited(policy=TWO_EDITORS, changes={"editor_people": ()}), TWO_EDITORS, by="ben", name="once more")
+    assert again.revision.editor_people == ("ben",)
+    assert codes(again, TWO_EDITORS, by=("alice", "carol")) == {"decision.by-editor"}
+
+
 def test_a_renewal_keeps_what_was_edited_and_who_edited_it() -> None:
     chain = world.renewed(edited(), world.policy(SHORTER))
     assert codes(chain, SHORTER) == set()
@@ -127,6 +154,11 @@ FORGED: dict[str, tuple[Callable[[Approved], Approved], str]] = {
     "younger than what came of it": (
         lambda b: _edit_with(b, at=NOW + timedelta(minutes=5)),
         "evidence.order",
+    ),
+    "people made up": (lambda b: edited(b, changes={"editor_people": ("alice", "carol")}), "evidence.edit-differs"),
+    "people left out later": (
+        lambda b: edited(edited(b, TWO_EDITORS), TWO_EDITORS, by="ben", name="x", changes={"editor_people": ("ben",)}),
+        "evidence.edit-differs",
     ),
     "its editor left out": (lambda b: edited(b, changes={"editors": ()}), "evidence.edit-differs"),
     "an editor made up": (lambda b: edited(b, changes={"editors": ("alice", "carol")}), "evidence.edit-differs"),
