@@ -1,0 +1,59 @@
+"""Whether a password is good enough for the file that holds a private key: judged by the client, and by the issuer."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from zxcvbn_rs_py import zxcvbn
+
+from shared.vocabulary.findings import Finding, finding
+
+MAX_LENGTH = 128
+"""In characters."""
+
+# Judging takes time that grows with the square of the length: this much of a password is judged, which takes less
+# than a tenth of a second whatever it is. One that is strong so far stays strong, whatever follows.
+_JUDGED = 32
+_MOST_WORDS = 100
+_SHORTEST_WORD = 3
+_LAST_OF_PLANE = 0xFFFD  # PKCS#12 writes passwords as BMPString (RFC 7292, appendix B.1): two bytes a character
+_UNFIT = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
+
+
+@dataclass(frozen=True)
+class PasswordRules:
+    """What a password must be."""
+
+    min_length: int = 12
+    """In characters."""
+    min_score: int = 3
+    """Of zxcvbn: 3 withstands guessing at a fast rate against a slow key derivation, 4 is its best."""
+
+
+def check_password(password: str, rules: PasswordRules, *, words: Iterable[str] = ()) -> list[Finding]:
+    """Why this password is not good enough; no finding holds any part of it.
+
+    `words` are those that come to mind first: names in the request, and who asks for it.
+    """
+    return [*_check(password, rules, words)]
+
+
+def _check(password: str, rules: PasswordRules, words: Iterable[str]) -> Iterator[Finding]:
+    if any(ord(character) > _LAST_OF_PLANE or unicodedata.category(character) in _UNFIT for character in password):
+        message = "a PKCS#12 file can't have all of these characters in its password: use letters, digits, signs"
+        yield finding("password.characters", message)
+        return
+    if len(password) > MAX_LENGTH:
+        yield finding("password.too-long", f"a password has at most {MAX_LENGTH} characters")
+        return
+    if len(password) < rules.min_length:
+        yield finding("password.too-short", f"a password has at least {rules.min_length} characters")
+    if int(zxcvbn(password[:_JUDGED], [*_split(words)][:_MOST_WORDS]).score) < rules.min_score:
+        message = "the password is easy to guess: take several words that do not belong together, or let a password"
+        yield finding("password.too-weak", f"{message} manager make one")
+
+
+def _split(words: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        yield from (part for part in (word, *re.split(r"\W+", word)) if len(part) >= _SHORTEST_WORD)
