@@ -13,6 +13,7 @@ from shared.contracts.replies import (
     RequestSummary,
     SigningCertificateStanding,
     StatusResult,
+    UndeliveredMail,
 )
 from shared.vocabulary.states import State
 
@@ -103,7 +104,13 @@ def status_rows(status: StatusResult) -> Rows:
     if status.not_after is not None:
         rows.append(("Valid until", moment(status.not_after)))
     rows.append(("Findings", listed(finding_line(found) for found in status.findings)))
+    if status.undelivered:
+        rows.append(("Mails given up", listed(map(_undelivered, status.undelivered))))
     return [*rows, ("History", listed(line for entry in status.history for line in _happened(entry)))]
+
+
+def _undelivered(mail: UndeliveredMail) -> str:
+    return f"{moment(mail.at)}  {mail.news} to {mail.to}: {mail.reason}"
 
 
 def _happened(entry: HistoryEntry) -> Iterator[str]:

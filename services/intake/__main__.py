@@ -66,12 +66,16 @@ class Jobs:
 
 
 def wire_mail(
-    worker: Worker[IntakeSettings], mailing: MailSettings | None, requests: MongoRequests, gate: Gate
+    worker: Worker[IntakeSettings],
+    mailing: MailSettings | None,
+    metrics: MailMetrics,
+    requests: MongoRequests,
+    gate: Gate,
 ) -> Jobs:
     """Put together what sends mails, if mails are sent."""
     if mailing is None:
         return Jobs()
-    server, metrics = SmtpServer(mailing), MailMetrics(worker.registry)
+    server = SmtpServer(mailing)
     server_there = worker.open_gate(SERVER, server.probe, longest_pause=mailing.retry_seconds)
     sending = Sending(
         requests=requests,
@@ -82,7 +86,8 @@ def wire_mail(
         gate=server_there,
         metrics=metrics,
         clock=worker.clock,
-        lease=timedelta(seconds=4 * mailing.timeout_seconds),
+        turn=timedelta(seconds=mailing.turn_seconds),
+        lease=timedelta(seconds=mailing.lease_seconds),
         pace=Pace(milliseconds(mailing.retry_seconds), milliseconds(mailing.longest_retry_seconds), mailing.tries),
     )
     schedule = Schedule(
@@ -128,8 +133,9 @@ def wire(worker: Worker[IntakeSettings], gate: Gate) -> Work:
     note_blocklist(worker.registry, lambda: any(each.is_open for each in watched))
     in_force, clock, prefetch = worker.in_force, worker.clock, worker.settings.broker.prefetch
     mailing = worker.settings.mail
-    announcer = Announcer(in_force, clock, mailing)
-    mail = wire_mail(worker, mailing, requests, gate)
+    mails = MailMetrics(worker.registry)
+    announcer = Announcer(in_force, clock, mailing, on_given_up=mails.failed)
+    mail = wire_mail(worker, mailing, mails, requests, gate)
     warnings = wire_warnings(worker, ExpiryWarnings(requests, announcer, worker.link.publish, clock), gate)
     submit = SubmitRequestHandler(requests, keys, in_force, blocklist, linter, worker.key, announcer, clock)
     lifecycle = LifecycleHandler(requests, keys, in_force, announcer, clock)

@@ -1,13 +1,15 @@
 """Who is told what of a request: the notices and mails that follow from its news."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+import structlog
 
 from services.intake import expiry, rules, story
 from services.intake.config import MailSettings
 from services.intake.mail.addressing import Address, addresses_of, approvers, each_once, named_addresses
 from services.intake.mail.model import News
-from services.intake.mail.queueing import added, mails_of
+from services.intake.mail.queueing import TOO_MANY, added, mails_of
 from services.intake.model import RequestRecord
 from shared.clock import Clock
 from shared.contracts import events
@@ -18,6 +20,8 @@ from shared.messaging.schedule import milliseconds
 from shared.vocabulary.model import Model
 from shared.vocabulary.names import IdentityName
 from shared.vocabulary.states import State
+
+log = structlog.get_logger()
 
 NEW_REQUEST = "a new request awaits your decision"
 MOST_TOLD = 100
@@ -54,15 +58,23 @@ class Announcer:
     in_force: PolicyInForce
     clock: Clock
     mailing: MailSettings | None = None
+    on_given_up: Callable[[News], None] = lambda _: None
+    """Called for each mail for which its request's record has no room."""
 
     def submitted(self, record: RequestRecord, emails: Sequence[str], occasion: Occasion) -> Announced:
         """A request came, naming these addresses; its sender is told by the answer to the submission."""
-        if record.state is State.REFUSED:
-            return Announced(self._mailed(record, News.REFUSED, self._askers(record, emails), occasion))
-        mailed = self._mailed(record, News.RECEIVED, self._askers(record, emails), occasion)
-        received = f"submitted by {record.sender}; it waits for its approvers"
-        notice = events.RequestNotice(request_id=record.id, state=record.state, message=received)
+        is_refused = record.state is State.REFUSED
+        became = "refused by the screening" if is_refused else "it waits for its approvers"
+        notice = events.RequestNotice(
+            request_id=record.id,
+            state=record.state,
+            message=f"submitted by {record.sender}; {became}",
+            findings=record.findings if is_refused else (),
+        )
         told = self._notices(record, notice, record.requesters[1:], occasion)
+        if is_refused:
+            return Announced(self._mailed(record, News.REFUSED, self._askers(record, emails), occasion), told)
+        mailed = self._mailed(record, News.RECEIVED, self._askers(record, emails), occasion)
         awaited = self._awaited(mailed, Awaited.SUBMITTED, NEW_REQUEST, self._approvers(record), occasion)
         return Announced(awaited.record, (*told, *awaited.notices))
 
@@ -161,7 +173,11 @@ class Announcer:
             return record
         now_ms = milliseconds(self.clock.now().timestamp())
         mails = mails_of(news, each_once(addresses), origin=occasion.origin, sequence=occasion.sequence, at_ms=now_ms)
-        return added(record, mails)
+        found = added(record, mails)
+        for mail in found.given_up:
+            self.on_given_up(mail.news)
+            log.warning("mail given up", request=record.id, news=mail.news, mail=mail.id, reason=TOO_MANY)
+        return found.record
 
     def _notices(
         self, record: RequestRecord, notice: Model, receivers: Iterable[IdentityName], occasion: Occasion

@@ -55,12 +55,25 @@ class MailSettings(Settings):
     templates: FilePath | None = None
     """A folder of templates that take the place of those of the same name that come with the product."""
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
-    """How long the server may take for one step; a lease lasts four times as long."""
+    """How long the server may take for one step."""
+    data_timeout_seconds: Annotated[float, Field(ge=600, le=3600)] = 600.0
+    """How long it may take to say that it took a mail: who waits less sends it twice (RFC 5321 §4.5.3.2.6)."""
     retry_seconds: Annotated[float, Field(gt=0)] = 60.0
     """After how long what the server put off is tried again for the first time, each time after twice as long."""
     longest_retry_seconds: Annotated[float, Field(gt=0)] = 4 * 3600.0
     tries: Annotated[int, Field(ge=1, le=1_000)] = 36
     """How often the server may put off one mail until it is given up; that it is away does not count."""
+
+    @property
+    def turn_seconds(self) -> float:
+        """For how long one mail of a request after the other is begun in one session."""
+        return 4 * self.timeout_seconds
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long nobody else takes up those mails: a turn, and after it the longest way of one mail, and as much."""
+        way = 4 * self.timeout_seconds + 2 * self.data_timeout_seconds  # MAIL, RCPT, RSET, QUIT; DATA and its end
+        return self.turn_seconds + way + self.timeout_seconds
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

@@ -34,9 +34,11 @@ from shared.evidence.verification import (
 )
 from shared.lint.kinds import Linter
 from shared.messaging.messages import (
+    NOTHING,
     Outcome,
     Outgoing,
     Received,
+    RefusedAndToldError,
     publish_event,
     reply_ok,
 )
@@ -94,7 +96,7 @@ class SubmitRequestHandler:
         publish = (*publish, *announced.notices)
         if not await self.requests.insert(announced.record.followed_by(message.id, *publish)):
             return await self._again(message, submission)
-        _refuse_screened(record)
+        _refuse_screened(record, announced.notices)
         await self._take_key(record, key)
         return Outcome(publish=publish)
 
@@ -159,7 +161,7 @@ class SubmitRequestHandler:
             return None
         stored = known.outcome_of(message.id)
         if stored is not None:
-            await self._settle_key(known)
+            await self._settle_key(known, message)
         return stored
 
     async def _again(self, message: Received[commands.SubmitRequest], submission: VerifiedSubmission) -> Outcome:
@@ -168,8 +170,8 @@ class SubmitRequestHandler:
         if known is None:
             raise ConflictError("a request that was there a moment ago is gone")
         rules.same_request(known, submission, message.sender)
-        _refuse_screened(known)
-        await self._settle_key(known)
+        _refuse_screened(known, (known.outcome_of(message.id) or NOTHING).publish)
+        await self._settle_key(known, message)
         stored = known.outcome_of(message.id)
         if stored is not None:
             return stored
@@ -177,7 +179,7 @@ class SubmitRequestHandler:
         answer = reply_ok(message, result, "This request is known already.", at=self.clock.now())
         return Outcome(publish=(*rules.waiting_event(known), answer))
 
-    async def _settle_key(self, record: RequestRecord) -> None:
+    async def _settle_key(self, record: RequestRecord, message: Received[commands.SubmitRequest]) -> None:
         """See to it that a stored request has its key; one that was not announced yet may still have to be refused."""
         if record.state is not State.PENDING:
             return
@@ -188,8 +190,11 @@ class SubmitRequestHandler:
         if findings:
             refused = known_keys.refused_after_all(record, findings)
             announced = self.announcer.submitted(refused, emails_of(record), Occasion(record.id, record.sequence))
-            await self.requests.replace(announced.record)
-            raise RefusedError.of(findings)
+            told = announced.record
+            if announced.notices:
+                told = told.followed_by(message.id, *announced.notices)
+            await self.requests.replace(told)
+            raise RefusedAndToldError(findings, announced.notices)
         await self._take_key(record, key)
 
     async def _take_key(self, record: RequestRecord, key: KnownKey | None) -> None:
@@ -197,10 +202,10 @@ class SubmitRequestHandler:
         await _keep(self.keys, known_keys.taken(key, known_keys.key_of(record), record), new=key is None)
 
 
-def _refuse_screened(record: RequestRecord) -> None:
-    """The answer to a request that did not pass the screening, however often it is submitted."""
+def _refuse_screened(record: RequestRecord, notices: tuple[Outgoing, ...]) -> None:
+    """The answer to a request that did not pass the screening, however often it is submitted, and these notices."""
     if record.state is State.REFUSED:
-        raise RefusedError.of(record.findings)
+        raise RefusedAndToldError(record.findings, notices)
 
 
 @dataclass(frozen=True)
@@ -228,7 +233,7 @@ class ShowStatusHandler:
         """Handle the question."""
         record = await _visible(self.requests, message.data.request_id, message.sender, Permission.VIEW, self.in_force)
         text = f"The request is {record.state}."
-        return Outcome(publish=(reply_ok(message, rules.status_of(record), text, at=self.clock.now()),))
+        return Outcome(publish=(reply_ok(message, rules.status_of(record, message.sender), text, at=self.clock.now()),))
 
 
 @dataclass(frozen=True)

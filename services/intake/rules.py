@@ -1,14 +1,15 @@
 """Intake's decisions: pure, no await, no clock, no I/O."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
+from services.intake.mail.model import News
 from services.intake.model import Happening, RequestRecord
 from services.intake.story import history_of, names_of
 from shared.contracts.catalogue import EVENT_OF
 from shared.contracts.content import RequestContent
 from shared.contracts.events import RequestAccepted, chain_fits
-from shared.contracts.replies import Publication, StatusResult
+from shared.contracts.replies import Publication, StatusResult, UndeliveredMail
 from shared.contracts.statement import SubmissionStatement
 from shared.errors import RefusedError
 from shared.evidence.steps import Revision
@@ -155,8 +156,9 @@ def check_export(record: RequestRecord, identity: IdentityName, policy: Policy) 
         raise RefusedError(finding("evidence.quarantined", text))
 
 
-def status_of(record: RequestRecord) -> StatusResult:
-    """Where the request stands and how it came there."""
+def status_of(record: RequestRecord, identity: IdentityName) -> StatusResult:
+    """Where the request stands and how it came there, as far as this identity may know."""
+    to_approvers = frozenset() if identity not in record.requesters else frozenset({News.PENDING, News.REMINDER})
     return StatusResult(
         request=record.summary(),
         names=record.names,
@@ -164,6 +166,14 @@ def status_of(record: RequestRecord) -> StatusResult:
         history=history_of(record),
         serial_number=record.serial_number,
         not_after=record.not_after,
+        undelivered=tuple(
+            UndeliveredMail(
+                news=each.news, to=each.to, at=datetime.fromtimestamp(each.at_ms / 1000, UTC), reason=each.reason
+            )
+            for each in record.undelivered
+            if each.news not in to_approvers
+        )
+        or None,
     )
 
 

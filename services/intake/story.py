@@ -158,7 +158,6 @@ _SENTENCES: dict[type[events.LifecycleEvent], str] = {
     events.RequestReturned: "the approval did not hold and the approvers must decide again",
     events.RequestOrdered: "ordered from the CA as order {order_id}: {message}",
     events.CertificateIssued: "issued with serial number {serial_number}",
-    events.RequestFailed: "the CA refused the order",
     events.CertificateQuarantined: "the CA's certificate differs from what was approved; it is held back",
     events.CertificateRevoked: "revoked: {reason}",
     events.RevocationFailed: "the CA did not revoke; operators have been alarmed",
@@ -167,4 +166,18 @@ _SENTENCES: dict[type[events.LifecycleEvent], str] = {
 
 def describe(event: events.LifecycleEvent) -> str:
     """A lifecycle event in a sentence for its requester."""
+    if isinstance(event, events.RequestFailed):
+        return _failure(event)
     return _SENTENCES[type(event)].format_map(dict(event))
+
+
+def _failure(event: events.RequestFailed) -> str:
+    """Who ended it, by the reasons: an operator, the CA after it had taken the order, or the CA at once."""
+    codes = {found.code for found in event.findings}
+    if "order.ended-by-operator" in codes:
+        return "an operator of the registration authority ended it"
+    if "ca.order-ended" in codes:
+        return "the CA ended the order"
+    if "issued.revocation-proposed" in codes:
+        return "the CA sent no certificate that can be read"
+    return "the CA refused the order"

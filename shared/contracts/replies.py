@@ -11,11 +11,12 @@ from shared.contracts.statement import CompactJws, DecisionStatement, EditStatem
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.fit import Fit
 from shared.vocabulary.formats import DownloadFormat
-from shared.vocabulary.model import Blob, Model
+from shared.vocabulary.model import Blob, Model, is_none
 from shared.vocabulary.names import (
     ApprovalGroupField,
     DigestField,
     DnProfileField,
+    EmailAddress,
     ExtensionProfileField,
     IdentityField,
     RequestIdField,
@@ -141,6 +142,15 @@ class HistoryEntry(Result):
     """What an edit has changed."""
 
 
+class UndeliveredMail(Model):
+    """A mail that was given up."""
+
+    news: str
+    to: EmailAddress
+    at: datetime
+    reason: str
+
+
 class StatusResult(Result):
     """Where a request stands and how it came there."""
 
@@ -150,6 +160,8 @@ class StatusResult(Result):
     history: tuple[HistoryEntry, ...]
     serial_number: str | None = None
     not_after: datetime | None = None
+    undelivered: Annotated[tuple[UndeliveredMail, ...] | None, Field(exclude_if=is_none)] = None
+    """The latest mails about it that were given up; of those to its approvers its requesters are not told."""
 
 
 class RequestsResult(Result):

@@ -1,6 +1,6 @@
 """Messages as they come in and go out, and how an outgoing one is composed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -9,6 +9,7 @@ from shared.contracts.catalogue import COMMAND_OF, EVENT_OF, NEWS_OF, NOTICE_OF,
 from shared.contracts.envelope import Header
 from shared.contracts.events import LifecycleEvent
 from shared.contracts.replies import Refusal, Reply, ReplyCode, Result
+from shared.errors import RefusedError
 from shared.identifiers import following_id
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding
@@ -40,6 +41,14 @@ class Outcome(Model):
 
 
 NOTHING = Outcome()
+
+
+class RefusedAndToldError(RefusedError):
+    """A command that is refused, of which others than its sender are told."""
+
+    def __init__(self, findings: Iterable[Finding], told: tuple[Outgoing, ...]) -> None:
+        super().__init__(*findings)
+        self.told = told
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from shared.messaging.messages import (
     Outgoing,
     PutBy,
     Received,
+    RefusedAndToldError,
     refuse_unreadable,
     reply_failed,
     reply_refused,
@@ -157,7 +158,7 @@ class Runtime:
         try:
             outcome = await self._persist(route, message)
         except RefusedError as refusal:
-            result, outcome = "refused", self._refused(route, message, refusal.findings)
+            result, outcome = "refused", self._refused(route, message, refusal)
         except Exception:
             log.exception("handler failed; message parked", type=message.type, id=message.id, sender=message.sender)
             return await self._park(delivery, message, route, reason="handler failed")
@@ -187,11 +188,12 @@ class Runtime:
                     raise
                 self._gates[away.dependency].close(away)
 
-    def _refused(self, route: Route, message: Received[Model], findings: Sequence[Finding]) -> Outcome:
-        self._count_refusal(findings, type=message.type, sender=message.sender)
+    def _refused(self, route: Route, message: Received[Model], refusal: RefusedError) -> Outcome:
+        self._count_refusal(refusal.findings, type=message.type, sender=message.sender)
+        told = refusal.told if isinstance(refusal, RefusedAndToldError) else ()
         if route.duty is not None or not self._answers(message.type):
-            return Outcome()
-        return Outcome(publish=(reply_refused(message, findings, at=self._clock.now()),))
+            return Outcome(publish=told)
+        return Outcome(publish=(*told, reply_refused(message, refusal.findings, at=self._clock.now())))
 
     def _answers(self, message_type: str) -> bool:
         """Whether this duty is the one that answers this command, rather than a witness of it."""

@@ -191,6 +191,9 @@ class MailMetrics:
             ["news"],
             registry=registry,
         )
+        self._unwelcome = Counter(
+            "ra_mails_unwelcome", "Mails that the mail server does not take from us.", ["news"], registry=registry
+        )
         self._waiting = Gauge("ra_mails_waiting", "Mails that are not sent yet.", registry=registry)
         self._oldest = Gauge(
             "ra_mails_oldest_seconds",
@@ -205,6 +208,10 @@ class MailMetrics:
     def put_off(self, news: str) -> None:
         """The server did not take one now."""
         self._put_off.labels(news).inc()
+
+    def unwelcome(self, news: str) -> None:
+        """The server does not take one from us."""
+        self._unwelcome.labels(news).inc()
 
     def failed(self, news: str) -> None:
         """One was given up."""

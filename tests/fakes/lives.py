@@ -10,7 +10,7 @@ from shared.evidence.jws import Typ, payload_of
 from shared.evidence.steps import DecisionKind, Issuance, Revocation
 from shared.messaging.messages import Delivery
 from shared.policy.policy import Policy
-from shared.vocabulary.findings import finding
+from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import ApprovalGroupName, CertificateId, OrderId
 from shared.vocabulary.reasons import RevocationReason
@@ -79,8 +79,8 @@ class Life:
     def ordered(self) -> "Life":
         return self._tell(events.RequestOrdered(**self._about, order_id=7, message="soon"))
 
-    def failed(self) -> "Life":
-        return self._tell(events.RequestFailed(**self._about, findings=REASON))
+    def failed(self, findings: tuple[Finding, ...] = REASON) -> "Life":
+        return self._tell(events.RequestFailed(**self._about, findings=findings))
 
     def issued(self) -> "Life":
         return self._tell(events.CertificateIssued(**self._about, **self._certificate("issued")))

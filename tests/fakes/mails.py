@@ -47,6 +47,8 @@ class MemoryMailServer:
     def __init__(self) -> None:
         self.letters: list[Letter] = []
         self.answers: Callable[[str], int | None] = lambda _: None
+        self.blames_us = False
+        """Whether those answers are about who sends."""
         self.away = False
         self.on_send: Callable[[Letter], None] = lambda _: None
         """Called when it has taken a letter, and before it says so."""
@@ -66,6 +68,6 @@ class MemoryMailServer:
         await self.probe()
         code = self.answers(letter.recipient)
         if code is not None:
-            raise NotTakenError(code, "the test says no")
+            raise NotTakenError(code, "the test says no", blames_us=self.blames_us)
         self.letters.append(letter)
         self.on_send(letter)

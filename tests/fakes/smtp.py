@@ -39,6 +39,8 @@ class SmtpServer:
     """Of each letter, the one of the envelope."""
     breaks: Callable[[], bool] = lambda: False
     """Whether it takes the next letter and hangs up before it says so."""
+    late_seconds: float = 0.0
+    """For how long it keeps whoever sent a letter waiting for its word."""
     sessions: int = 0
     port: int = 0
     _server: asyncio.Server | None = None
@@ -88,6 +90,7 @@ class SmtpServer:
         message: Any = message_from_bytes(content, policy=default)
         self.letters.append(message)
         self.recipients += envelope.rcpt_tos
+        await asyncio.sleep(self.late_seconds)
         if self.breaks():
             assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()

@@ -18,13 +18,16 @@ from structlog.testing import capture_logs
 from deploy.local.ports import LOOPBACK
 from services.intake.__main__ import wire_mail
 from services.intake.adapters.requests import MongoRequests
+from services.intake.adapters.smtp import SmtpServer as SmtpClient
 from services.intake.config import MailSettings
+from services.intake.mail.composing import Letter
+from services.intake.mail.ports import NotTakenError
 from shared.clock import SystemClock
 from shared.config import DatabaseSettings
 from shared.contracts import commands
 from shared.messaging.gate import Gate
 from shared.mongo.database import Database
-from shared.observability.metrics import MessageMetrics
+from shared.observability.metrics import MailMetrics, MessageMetrics
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.names import RequestId
 from tests import world
@@ -87,7 +90,8 @@ async def posting(requests: MongoRequests, mailing: MailSettings) -> AsyncIterat
     worker: Any = SimpleNamespace(
         registry=registry, clock=SystemClock(), messages=MessageMetrics(registry), open_gate=open_gate
     )
-    jobs = wire_mail(worker, mailing, requests, Gate("database", probe, on_change=lambda _: None))
+    database = Gate("database", probe, on_change=lambda _: None)
+    jobs = wire_mail(worker, mailing, MailMetrics(registry), requests, database)
     running = [asyncio.ensure_future(job()) for job in jobs.run]
     yield Copy(registry, ups)
     for finish in jobs.finish:
@@ -244,6 +248,50 @@ async def test_an_address_that_the_server_refuses_is_given_up_and_the_others_are
     record = await requests.load(asked)
     assert record is not None
     assert [(each.to, each.reason) for each in record.undelivered] == [("gone@example.com", "550 5.1.1 nobody here")]
+
+
+async def test_a_server_that_takes_its_time_to_say_that_it_took_a_mail_gets_each_once(
+    server: SmtpServer, requests: MongoRequests
+) -> None:
+    server.late_seconds = 1.0
+    await server.start()
+    mailing = mail_settings(port=server.port, **{**QUICK, "timeout_seconds": 0.2})
+    duty = Intake(policy_with_addresses(), mailing=mailing, kept=requests)
+    async with posting(requests, mailing), posting(requests, mailing):
+        await submit(duty, 1)
+        await until(partial(nothing_waits, requests))
+    assert sorted(server.recipients) == sorted([SHOP, ALICE, CAROL, "owner1@example.com"])
+
+
+SAYS_OF_US = (
+    "530 5.7.0 Authentication required",
+    "535 5.7.8 bad credentials",
+    "550 relay not permitted",
+    "550 Relaying denied",
+    "554 5.7.1 <a@example.com>: Relay access denied",
+)
+SAYS_OF_THE_ADDRESS = (
+    "550 5.1.1 nobody here",
+    "550 no such user",
+    "552 5.2.2 mailbox full",
+    "553 5.1.3 bad address 5.7.1",
+    "550 <relay@example.com> is unknown",
+)
+
+
+@pytest.mark.parametrize("answer", [*SAYS_OF_US, *SAYS_OF_THE_ADDRESS])
+async def test_what_a_server_says_of_us_is_told_from_what_it_says_of_an_address(
+    answer: str, server: SmtpServer
+) -> None:
+    server.answers = lambda address: answer if address == "a@example.com" else TAKEN
+    await server.start()
+    async with SmtpClient(mail_settings(port=server.port)).session() as session:
+        with pytest.raises(NotTakenError) as refused:
+            await session.send(Letter("countersign@example.com", "a@example.com", b"Subject: x\r\n\r\ny\r\n"))
+        await session.send(Letter("countersign@example.com", "b@example.com", b"Subject: x\r\n\r\ny\r\n"))
+    assert refused.value.is_lasting
+    assert refused.value.blames_us == (answer in SAYS_OF_US)
+    assert server.recipients == ["b@example.com"]
 
 
 async def test_when_the_word_of_the_server_is_lost_the_mail_comes_again_under_the_same_message_id(

@@ -11,6 +11,7 @@ from shared.contracts import commands, events
 from shared.evidence.differences import differences
 from shared.vocabulary.differences import difference
 from shared.vocabulary.findings import Severity, finding
+from shared.vocabulary.names import IdentityName
 from shared.vocabulary.states import State
 from shared.x509.entered import EditedValues
 from shared.x509.names import SubjectAltNames
@@ -48,7 +49,7 @@ async def test_the_requester_is_told_by_whom_and_what_was_changed() -> None:
         "edited by carol; the approvers decide on what it is now",
     )
     assert said.differences == (difference("name", "the shop's front door", "another"), difference("notes", "", "x"))
-    status = status_of(await record_of(duty, life))
+    status = status_of(await record_of(duty, life), IdentityName("shop"))
     assert (status.history[-1].by, status.history[-1].differences) == ("approval", said.differences)
 
 

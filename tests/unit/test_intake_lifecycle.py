@@ -116,7 +116,7 @@ async def test_events_in_their_order_lead_to_this_state_with_evidence_that_verif
     file = EvidenceFile(request_id=record.id, evidence=record.evidence)
     story = verify_evidence(file, Intake().in_force.anchor, now=NOW)
     assert story.revoked is (end is State.REVOKED)
-    history = status_of(record).history
+    history = status_of(record, record.sender).history
     assert len(history) == life.sequence
     assert history[-1].state is end
 
@@ -220,7 +220,7 @@ async def test_the_return_of_an_approval_that_never_held_changes_nothing_that_is
     for verdict in (None, "sha256:" + "0" * 64):
         forged = event(told.model_copy(update={"verdict": verdict}), sequence=999_999_999)
         found = await lived(life, [forged, *life.told])
-        assert status_of(found) == status_of(true)
+        assert status_of(found, found.sender) == status_of(true, true.sender)
         assert found.evidence == true.evidence
 
 

@@ -1,17 +1,27 @@
 """Who is told what: requesters and the request's addresses, and those who decide; by notice and by mail."""
 
+from email import message_from_bytes
+from email.policy import default
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from services.intake.announcing import Announcer, Occasion
 from services.intake.mail.addressing import Address, approvers, each_once, is_deliverable, named_addresses
+from services.intake.mail.composing import Composer
+from services.intake.mail.model import News, Undelivered
+from services.intake.mail.queueing import MOST_WAITING
+from services.intake.mail.templates import Templates
 from services.intake.model import RequestRecord
 from shared.contracts import commands, events
+from shared.contracts.replies import StatusResult
 from shared.contracts.statement import UnsignedSubmission
 from shared.messaging.messages import Outgoing
+from shared.vocabulary.findings import finding
 from shared.vocabulary.names import ApprovalGroupName, IdentityName
 from tests import world
-from tests.fakes.duties import Intake, data_of, event, notices
+from tests.fakes.duties import Intake, command, data_of, event, notices
 from tests.fakes.lives import WEB, Life, begin
 from tests.fakes.mails import ALICE, CAROL, PORTAL, SHOP, mail_settings, policy_with_addresses
 from tests.world import NOW
@@ -93,6 +103,76 @@ async def test_for_whom_a_request_is_submitted_is_told_too() -> None:
         ("ben", "decision", "submitted"),
         ("carol", "decision", "submitted"),
     ]
+
+
+async def test_for_whom_a_request_was_refused_is_told_too_and_again_when_the_submission_comes_again() -> None:
+    duty, asked = intake(), world.content(csr="no CSR", on_behalf_of="alice")
+    said = command(commands.SubmitRequest(submission=UnsignedSubmission(content=asked)), by="portal")
+    first, again = await duty.handle(said), await duty.handle(said)
+    assert told(await stored(duty, asked.request_id)) == {("refused", PORTAL), ("refused", ALICE)}
+    assert noticed(first) == noticed(again) == [("alice", "request", "refused")]
+    assert notices(first)[0].id == notices(again)[0].id
+    assert data_of(notices(first)[0])["findings"][0]["code"] == "csr.unreadable"
+
+
+async def test_whoever_may_not_submit_for_another_causes_that_one_no_news() -> None:
+    duty, asked = intake(), world.content(csr="no CSR", on_behalf_of="alice")
+    said = command(commands.SubmitRequest(submission=world.submission(asked)), by="shop")
+    assert noticed(await duty.handle(said)) == []
+    assert duty.requests.documents == {}
+
+
+async def test_mails_for_which_there_is_no_room_are_told_and_counted() -> None:
+    duty, asked = intake(), world.content(emails=(OWNER,))
+    counted: list[News] = []
+    await duty.send(commands.SubmitRequest(submission=world.submission(asked)), by="shop")
+    record = await stored(duty, asked.request_id)
+    mail = record.mails[0].model_copy(update={"news": News.EDITED})
+    full = record.model_copy(update={"mails": (mail,) * MOST_WAITING})
+    announcer = Announcer(duty.in_force, duty.clock, mail_settings(), on_given_up=counted.append)
+    with capture_logs() as logs:
+        found = announcer.submitted(full, (OWNER,), Occasion("o", 1)).record
+    assert len(found.mails) == MOST_WAITING
+    assert sorted(counted) == ["pending", "pending", "received", "received"]
+    assert [(line["event"], line["request"]) for line in logs] == [("mail given up", record.id)] * 4
+    assert {each.to for each in found.undelivered} == {SHOP, OWNER, ALICE, CAROL}
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("ca.name-refused", "the CA refused the order"),
+        ("ca.order-ended", "the CA ended the order"),
+        ("issued.revocation-proposed", "the CA sent no certificate that can be read"),
+        ("order.ended-by-operator", "an operator of the registration authority ended it"),
+    ],
+)
+async def test_who_made_an_order_fail_is_told_in_words_that_fit(code: str, says: str) -> None:
+    duty, life = intake(), begin().approved().failed((finding(code, "so it is"),))
+    record, published = await lived(duty, life)
+    assert data_of(notices(published)[0])["message"] == says
+    (mail,) = [mail for mail in record.mails if mail.news == "failed"]
+    letter = Composer(Templates(), "countersign@example.com", "Example Ltd", "").letter(mail, record)
+    message: Any = message_from_bytes(letter.content, policy=default)
+    text = message.get_body(("plain",)).get_content()
+    assert says in text
+    assert ("refused" in text) == (code == "ca.name-refused")
+
+
+async def test_mails_that_were_given_up_are_shown_and_those_to_approvers_not_to_requesters() -> None:
+    duty, asked = intake(), world.content()
+    await duty.send(commands.SubmitRequest(submission=world.submission(asked)), by="shop")
+    record = await stored(duty, asked.request_id)
+    lost = [
+        Undelivered(news=news, to=to, at_ms=0, reason="550 no")
+        for news, to in ((News.RECEIVED, SHOP), (News.PENDING, ALICE), (News.REMINDER, CAROL))
+    ]
+    await duty.requests.replace(record.model_copy(update={"undelivered": tuple(lost)}))
+    shown = {}
+    for who in ("shop", "olga"):
+        result = (await duty.ask(commands.ShowStatus(request_id=asked.request_id), by=who)).result
+        shown[who] = [mail.to for mail in StatusResult.model_validate(result).undelivered or ()]
+    assert shown == {"shop": [SHOP], "olga": [SHOP, ALICE, CAROL]}
 
 
 async def test_the_same_submission_again_leads_to_no_further_mail() -> None:

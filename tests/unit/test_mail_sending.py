@@ -1,7 +1,7 @@
 """Sending mails: claimed, sent, marked; put off, given up, and never twice but after a crash."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from email import message_from_bytes
 from typing import Any
@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry
 from services.intake.mail import composing
 from services.intake.mail.addressing import Address
 from services.intake.mail.allowance import WINDOW, Allowance
-from services.intake.mail.composing import Composer
+from services.intake.mail.composing import Composer, Letter
 from services.intake.mail.counting import MailCount
 from services.intake.mail.model import News
-from services.intake.mail.queueing import MOST_WAITING, REMEMBERED_UNDELIVERED, Pace, added, mails_of
+from services.intake.mail.queueing import MOST_WAITING, REMEMBERED_UNDELIVERED, TOO_MANY, Pace, added, mails_of
 from services.intake.mail.sending import AT_ONCE, Sending
 from services.intake.mail.templates import Templates
 from services.intake.model import RequestRecord
@@ -29,7 +29,7 @@ from tests.fakes.samples import REQUEST, sample_aggregates
 from tests.fakes.stores import MemoryRequests
 from tests.world import NOW, FixedClock
 
-LEASE = timedelta(minutes=2)
+TURN, LEASE = timedelta(minutes=2), timedelta(minutes=10)
 NOW_MS = milliseconds(NOW.timestamp())
 MINUTE = 60_000
 TEMPLATES = Templates()
@@ -55,6 +55,7 @@ class Post:
             gate=self.gate,
             metrics=self.metrics,
             clock=self.clock,
+            turn=TURN,
             lease=LEASE,
             pace=Pace(first_ms=MINUTE, longest_ms=8 * MINUTE, tries=6),
         )
@@ -69,7 +70,7 @@ class Post:
         empty = kept.model_copy(update={"mails": (), "due": None, "undelivered": ()})
         told = [Address(address, is_named) for address in addresses]
         mails = mails_of(News.ISSUED, told, origin="o", sequence=3, at_ms=NOW_MS)
-        assert await self.requests.insert(added(empty, mails))
+        assert await self.requests.insert(added(empty, mails).record)
 
     async def stored(self) -> RequestRecord:
         record = await self.requests.load(REQUEST)
@@ -214,7 +215,7 @@ async def test_what_happens_to_the_request_meanwhile_is_kept_and_nothing_is_sent
     later = mails_of(News.REVOKED, [Address("a@example.com", is_named=False)], origin="r", sequence=4, at_ms=NOW_MS)
 
     async def revoke() -> None:
-        await post.requests.replace(added(await post.stored(), later).model_copy(update={"sequence": 10}))
+        await post.requests.replace(added(await post.stored(), later).record.model_copy(update={"sequence": 10}))
 
     post.server.on_send = lambda _: meanwhile.append(asyncio.ensure_future(revoke())) if not meanwhile else None
     meanwhile: list[asyncio.Task[None]] = []
@@ -261,7 +262,7 @@ async def test_a_requests_own_addresses_wait_when_its_sender_has_caused_too_many
     await post.work()
     assert len(post.sent()) == 3
     policy = mails_of(News.REVOKED, [Address("p@example.com", is_named=False)], origin="r", sequence=4, at_ms=NOW_MS)
-    await post.requests.replace(added(await post.stored(), policy))
+    await post.requests.replace(added(await post.stored(), policy).record)
     await post.work()
     assert post.sent()[3:] == ["p@example.com"]
     writes = post.requests.writes
@@ -308,14 +309,123 @@ def test_bytes_with_another_header_than_ours_are_no_mail() -> None:
             composing._checked(bad + b"\r\nbody")
 
 
-async def test_what_one_record_holds_is_bounded() -> None:
+async def test_what_one_record_holds_is_bounded_and_what_has_no_room_is_noted() -> None:
     post = Post()
     await post.has(*(f"a{number}@example.com" for number in range(MOST_WAITING + 5)))
-    assert len((await post.stored()).mails) == MOST_WAITING
+    record = await post.stored()
+    assert len(record.mails) == MOST_WAITING
+    assert [(each.to, each.reason) for each in record.undelivered] == [
+        (f"a{number}@example.com", TOO_MANY) for number in range(MOST_WAITING, MOST_WAITING + 5)
+    ]
     post.server.answers = lambda _: 550
     for _ in range(3):
         await post.work()
     assert len((await post.stored()).undelivered) == REMEMBERED_UNDELIVERED
+
+
+async def test_a_new_call_for_a_decision_takes_the_place_of_older_ones_to_its_address_and_of_nothing_else() -> None:
+    post = Post()
+    await post.has("a@example.com", "b@example.com")
+    record = await post.stored()
+    for number, news in enumerate([News.PENDING, News.REMINDER] * MOST_WAITING):
+        told = [Address("a@example.com", is_named=False)]
+        found = added(record, mails_of(news, told, origin=str(number), sequence=0, at_ms=NOW_MS + number))
+        assert found.given_up == ()
+        record = found.record
+    waiting = [(mail.news, mail.to) for mail in record.mails]
+    assert waiting == [("issued", "a@example.com"), ("issued", "b@example.com"), ("reminder", "a@example.com")]
+
+
+class SlowServer(MemoryMailServer):
+    """Needs a while for each letter, in which another copy looks for work."""
+
+    def __init__(self, clock: FixedClock, each: timedelta) -> None:
+        super().__init__()
+        self._clock = clock
+        self._each = each
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def send(self, letter: Letter) -> None:
+        self._clock.advance(self._each)
+        looking, self.meanwhile = self.meanwhile, None
+        if looking is not None:
+            await looking()
+            self.meanwhile = looking
+        await super().send(letter)
+
+
+async def test_letters_that_take_longer_than_a_lease_in_all_are_each_sent_once() -> None:
+    post = Post()
+    server = SlowServer(post.clock, LEASE / 4)
+    post.server = server
+    post, other = Post(post), Post(post)
+    server.meanwhile = other.work
+    addresses = [f"a{number}@example.com" for number in range(AT_ONCE)]
+    await post.has(*addresses)
+    while await post.work():
+        pass
+    assert sorted(post.sent()) == sorted(addresses)
+
+
+async def test_at_the_end_of_its_turn_the_letter_under_way_is_not_cut_off_and_no_other_is_begun() -> None:
+    post = Post()
+    post.server = SlowServer(post.clock, LEASE)
+    post = Post(post)
+    await post.has("a@example.com", "b@example.com")
+    await post.work()
+    assert post.sent() == ["a@example.com"]
+    assert [(mail.to, mail.tries) for mail in (await post.stored()).mails] == [("b@example.com", 0)]
+
+
+async def test_what_the_server_does_not_take_from_us_is_kept_for_as_long_as_it_takes_and_told() -> None:
+    post = Post()
+    post.server.blames_us, post.server.answers = True, refusing(550, "a@example.com")
+    await post.has("a@example.com", "b@example.com")
+    for _ in range(20):
+        await post.work()
+        post.clock.advance(timedelta(hours=1))
+    assert post.sent() == ["b@example.com"]
+    assert [mail.to for mail in (await post.stored()).mails] == ["a@example.com"]
+    assert (post.counted("unwelcome"), post.counted("failed")) == (20, 0)
+    post.server.answers = refusing(550)
+    await post.work()
+    assert post.sent() == ["b@example.com", "a@example.com"]
+
+
+async def test_an_address_of_a_request_to_which_we_may_not_write_is_given_up_in_the_end() -> None:
+    post = Post()
+    post.server.blames_us, post.server.answers = True, refusing(550, "a@example.com")
+    await post.has("a@example.com", is_named=True)
+    for _ in range(6):
+        assert await post.work() == 1
+        post.clock.advance(timedelta(hours=1))
+    (given_up,) = (await post.stored()).undelivered
+    assert given_up.reason == "550 the test says no; given up after 6 tries"
+    assert (post.counted("unwelcome"), post.counted("failed")) == (5, 1)
+
+
+async def test_two_at_once_never_spend_more_than_one_senders_allowance() -> None:
+    post = Post(per_hour=1)
+    await post.has("a@example.com", "b@example.com", is_named=True)
+    (record,) = await post.requests.due(NOW_MS, limit=50)
+    another = record.model_copy(update={"id": "01a1f8d3-ea00-7c3a-8f21-5b7a9d3e6c99"})
+    assert await post.requests.insert(another)
+    await asyncio.gather(*(post.sending.advance(each) for each in (record, another)))
+    assert len(post.sent()) == 1
+
+
+async def test_what_was_spent_and_not_sent_comes_back() -> None:
+    post = Post(per_hour=2)
+    await post.has("a@example.com", "b@example.com", is_named=True)
+    (record,) = await post.requests.due(NOW_MS, limit=50)
+    await post.requests.replace(record)
+    with pytest.raises(ConflictError):
+        await post.sending.advance(record)
+    assert post.sending.allowance.left(record.sender) == 2
+    post.server.away = True
+    await post.work()
+    assert post.sending.allowance.left(record.sender) == 2
+    await post.gate.aclose()
 
 
 async def test_what_waits_is_counted_with_the_age_of_the_oldest() -> None:

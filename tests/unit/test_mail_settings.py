@@ -30,6 +30,7 @@ def test_a_server_on_this_machine_may_do_without_tls(host: str) -> None:
         ({"organisation": "Example\r\nBcc: a@example.com"}, "organisation"),
         ({"request_domains": ("Example.com",)}, "request_domains"),
         ({"tries": 0}, "tries"),
+        ({"data_timeout_seconds": 599}, "data_timeout_seconds"),
         ({"unknown": 1}, "unknown"),
     ],
 )
@@ -37,6 +38,13 @@ def test_a_mistake_says_what_to_do(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError) as mistaken:
         mail_settings(**changes)
     assert says in str(mistaken.value)
+
+
+@pytest.mark.parametrize("step", [0.1, 30, 300])
+def test_a_lease_outlasts_a_turn_and_the_longest_wait_for_the_word_of_the_server(step: float) -> None:
+    settings = mail_settings(timeout_seconds=step)
+    assert settings.data_timeout_seconds >= 600
+    assert settings.lease_seconds > settings.turn_seconds + 2 * settings.data_timeout_seconds + 4 * step
 
 
 def test_mail_is_off_unless_it_is_asked_for() -> None:

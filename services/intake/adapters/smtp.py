@@ -1,5 +1,6 @@
 """SMTP: the only room that imports its client."""
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -9,8 +10,6 @@ from aiosmtplib import (
     SMTPDataError,
     SMTPException,
     SMTPRecipientRefused,
-    SMTPRecipientsRefused,
-    SMTPResponseException,
 )
 
 from services.intake.config import MailSettings, Tls
@@ -22,6 +21,14 @@ from shared.vocabulary.findings import finding
 
 SHUTTING_DOWN = 421
 """The server ends the session (RFC 5321 §4.2.3), whatever it was asked."""
+NOT_LOGGED_IN = frozenset({530, 534, 535, 538})
+"""The server wants a login, or another one (RFC 4954 §6)."""
+_NOT_ALLOWED = re.compile(
+    r"\A5\.7\.\d+\b|\brelay(ing)? (is |access )?(denied|not)\b"
+    r"|\b(unable to|not) relay\b|\bauthentication (is )?required\b",
+    re.IGNORECASE,
+)
+"""How servers say that we may not send (RFC 3463 §3.8), and what those say that have no such codes."""
 
 
 class SmtpServer:
@@ -57,7 +64,7 @@ class SmtpServer:
             )
             await client.connect()
         try:
-            yield SmtpSession(client)
+            yield SmtpSession(client, data_seconds=settings.data_timeout_seconds)
             with suppress(SMTPException, OSError):
                 await client.quit()
         finally:
@@ -78,8 +85,9 @@ class SmtpServer:
 class SmtpSession:
     """An open session."""
 
-    def __init__(self, client: SMTP) -> None:
+    def __init__(self, client: SMTP, *, data_seconds: float) -> None:
         self._client = client
+        self._data_seconds = data_seconds
 
     async def greet(self, sender: str) -> None:
         """Begin a letter from this address, and send none."""
@@ -91,17 +99,28 @@ class SmtpSession:
         """Return when the server has taken this letter."""
         with _translated():
             try:
-                await self._client.sendmail(letter.sender, [letter.recipient], letter.content)
-            except SMTPRecipientsRefused as error:
-                _not_taken(error.recipients[0])
+                await self._client.mail(letter.sender)
+                await self._client.rcpt(letter.recipient)
+                await self._client.data(letter.content, timeout=self._data_seconds)
             except (SMTPRecipientRefused, SMTPDataError) as error:
-                _not_taken(error)
+                await self._not_taken(error)
+
+    async def _not_taken(self, error: SMTPRecipientRefused | SMTPDataError) -> None:
+        if error.code == SHUTTING_DOWN:
+            raise error
+        with suppress(SMTPException, OSError):  # a session that is lost is found out by the next letter
+            await self._client.rset()
+        raise NotTakenError(error.code, error.message, blames_us=_blames_us(error)) from None
 
 
-def _not_taken(error: SMTPResponseException) -> None:
-    if error.code == SHUTTING_DOWN:
-        raise error
-    raise NotTakenError(error.code, error.message) from None
+def _blames_us(error: SMTPRecipientRefused | SMTPDataError) -> bool:
+    """Whether it is not the address that is no good: we should have logged in, or may not send that way.
+
+    Only the answer to the address is read so: what is said of a content is said of that letter alone.
+    """
+    if error.code in NOT_LOGGED_IN:
+        return True
+    return isinstance(error, SMTPRecipientRefused) and _NOT_ALLOWED.search(error.message) is not None
 
 
 def _trusting(settings: MailSettings) -> ssl.SSLContext | None:

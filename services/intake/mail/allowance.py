@@ -21,8 +21,14 @@ class Allowance:
         return max(0, self._per_hour - len(self._counting(sender)))
 
     def spend(self, sender: str, count: int) -> None:
-        """So many are sent now."""
+        """So many are going to be sent now: said before anything is awaited, so that nobody else spends the same."""
         self._counting(sender).extend([self._now()] * count)
+
+    def give_back(self, sender: str, count: int) -> None:
+        """So many of those were not sent."""
+        sent = self._counting(sender)
+        for _ in range(min(count, len(sent))):
+            sent.pop()
 
     def _counting(self, sender: str) -> deque[datetime]:
         """Those of this sender that still count."""

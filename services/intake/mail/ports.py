@@ -24,9 +24,11 @@ class Backlog:
 class NotTakenError(Exception):
     """The server answered, and did not take this letter."""
 
-    def __init__(self, code: int, text: str) -> None:
+    def __init__(self, code: int, text: str, *, blames_us: bool = False) -> None:
         super().__init__(f"{code} {text}")
         self.is_lasting = code >= 500  # noqa: PLR2004 - permanent negative completion (RFC 5321 §4.2.1)
+        self.blames_us = blames_us
+        """Whether it does not want to pass on what we send, rather than this address being no good."""
 
 
 class MailSession(Protocol):

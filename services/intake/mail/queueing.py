@@ -10,6 +10,9 @@ from shared.identifiers import following_id
 
 MOST_WAITING = 2_000
 """Mails of one request; more than any honest life of one has."""
+TOO_MANY = f"{MOST_WAITING} mails of this request wait already"
+_AWAITS = frozenset({News.PENDING, News.REMINDER})
+"""Of these, an address needs the latest alone."""
 REMEMBERED_UNDELIVERED = 20
 
 
@@ -39,13 +42,20 @@ class PutOff:
 
 
 @dataclass(frozen=True)
+class Unwelcome:
+    """The server does not take it from us, until an operator mends that."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class GivenUp:
     """The server will never take it."""
 
     reason: str
 
 
-Result = Delivered | PutOff | GivenUp
+Result = Delivered | PutOff | Unwelcome | GivenUp
 
 
 def mails_of(news: News, addresses: Iterable[Address], *, origin: str, sequence: int, at_ms: int) -> tuple[Mail, ...]:
@@ -66,7 +76,7 @@ def mails_of(news: News, addresses: Iterable[Address], *, origin: str, sequence:
 
 def with_mails(record: RequestRecord, mails: Iterable[Mail]) -> RequestRecord:
     """The record with exactly these still to be sent."""
-    kept = tuple(mails)[:MOST_WAITING]
+    kept = tuple(mails)
     return record.model_copy(
         update={
             "mails": kept,
@@ -76,9 +86,28 @@ def with_mails(record: RequestRecord, mails: Iterable[Mail]) -> RequestRecord:
     )
 
 
-def added(record: RequestRecord, mails: Iterable[Mail]) -> RequestRecord:
-    """The record with these to be sent, too."""
-    return with_mails(record, (*record.mails, *mails))
+@dataclass(frozen=True)
+class Added:
+    """The record with more mails to be sent, and those for which it has no room: given up, and noted as that."""
+
+    record: RequestRecord
+    given_up: tuple[Mail, ...] = ()
+
+
+def added(record: RequestRecord, mails: Iterable[Mail]) -> Added:
+    """The record with these to be sent, too; a new call for a decision takes the place of older ones to its address."""
+    new = tuple(mails)
+    called = {mail.to for mail in new if mail.news in _AWAITS}
+    kept = [mail for mail in record.mails if not (mail.news in _AWAITS and mail.to in called)]
+    room = max(0, MOST_WAITING - len(kept))
+    given_up = new[room:]
+    lost = (Undelivered(news=mail.news, to=mail.to, at_ms=mail.at_ms, reason=TOO_MANY) for mail in given_up)
+    return Added(_remembering(with_mails(record, (*kept, *new[:room])), (*record.undelivered, *lost)), given_up)
+
+
+def _remembering(record: RequestRecord, undelivered: Iterable[Undelivered]) -> RequestRecord:
+    """The record with the latest of these."""
+    return record.model_copy(update={"undelivered": tuple(undelivered)[-REMEMBERED_UNDELIVERED:]})
 
 
 def moved(record: RequestRecord, until: Mapping[str, int]) -> RequestRecord:
@@ -98,19 +127,23 @@ def noted(
                 kept.append(mail)
             case None:
                 kept.append(mail.model_copy(update={"due": now_ms}))
-            case PutOff():
+            case PutOff() | Unwelcome():
                 tries = mail.tries + 1
                 kept.append(mail.model_copy(update={"tries": tries, "due": now_ms + pace.wait_ms(tries)}))
             case GivenUp(reason):
                 undelivered.append(Undelivered(news=mail.news, to=mail.to, at_ms=now_ms, reason=reason))
             case Delivered():
                 pass
-    changed = record.model_copy(update={"undelivered": tuple(undelivered[-REMEMBERED_UNDELIVERED:])})
-    return with_mails(changed, kept)
+    return with_mails(_remembering(record, undelivered), kept)
 
 
 def final(mail: Mail, result: Result | None, pace: Pace) -> Result | None:
-    """What a result means for this mail: after the last try, what is put off is given up."""
-    if isinstance(result, PutOff) and mail.tries + 1 >= pace.tries:
+    """What a result means for this mail: after the last try, what is put off is given up.
+
+    So is what the server does not take from us, if a request named the address: it may be one to which nobody may
+    write. To the addresses of the policy we go on for as long as it takes.
+    """
+    is_bounded = isinstance(result, PutOff) or (isinstance(result, Unwelcome) and mail.is_named)
+    if isinstance(result, PutOff | Unwelcome) and is_bounded and mail.tries + 1 >= pace.tries:
         return GivenUp(f"{result.reason}; given up after {mail.tries + 1} tries")
     return result

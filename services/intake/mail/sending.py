@@ -1,8 +1,9 @@
 """Sending what waits in a request's record: claimed by compare-and-set, sent, then marked."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -10,7 +11,7 @@ from services.intake.mail.allowance import WINDOW, Allowance
 from services.intake.mail.composing import Composer
 from services.intake.mail.model import Mail
 from services.intake.mail.ports import SERVER, MailServer, MailSession, MailStore, NotTakenError
-from services.intake.mail.queueing import Delivered, GivenUp, Pace, PutOff, Result, final, moved, noted
+from services.intake.mail.queueing import Delivered, GivenUp, Pace, PutOff, Result, Unwelcome, final, moved, noted
 from services.intake.model import RequestRecord
 from shared.clock import Clock
 from shared.errors import ConflictError, UnavailableError
@@ -42,7 +43,10 @@ class Sending:
     """The mail server's: while that is away, nothing is claimed and no try is spent."""
     metrics: MailMetrics
     clock: Clock
+    turn: timedelta
+    """For so long from its claim on, one letter after the other is begun; the one under way then is never cut off."""
     lease: timedelta
+    """Longer than a turn and the longest that a letter may take together: nobody else takes up what is under way."""
     pace: Pace
 
     async def look(self) -> None:
@@ -66,26 +70,36 @@ class Sending:
         taken = [mail for mail in due if mail.id not in held][:AT_ONCE]
         later, leased = self._in(WINDOW), self._in(self.lease)
         until: dict[str, int] = {**dict.fromkeys(held, later), **{mail.id: leased for mail in taken}}
-        claimed = await self.requests.replace(moved(record, until))
+        end = self.clock.now() + self.turn
+        results: dict[str, Result] = {}
+        self.allowance.spend(record.sender, sum(mail.is_named for mail in taken))
+        try:
+            claimed = await self.requests.replace(moved(record, until))
+            if taken:
+                await self._send(claimed, taken, results, end=end)
+        finally:
+            self.allowance.give_back(record.sender, sum(mail.is_named and mail.id not in results for mail in taken))
         if taken:
-            self.allowance.spend(record.sender, sum(mail.is_named for mail in taken))
-            results = await self._send(claimed, taken)
             await self._note(claimed, frozenset(mail.id for mail in taken), results)
             self._count(claimed, taken, results)
 
-    async def _send(self, record: RequestRecord, mails: list[Mail]) -> dict[str, Result]:
-        """What came of each; of those that were not tried, nothing."""
-        results: dict[str, Result] = {}
+    async def _send(
+        self, record: RequestRecord, mails: list[Mail], results: dict[str, Result], *, end: datetime
+    ) -> None:
+        """Put into `results` what came of each; of those that were not tried, nothing."""
         try:
-            async with asyncio.timeout(self.lease.total_seconds() / 2), self.server.session() as session:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(self.turn.total_seconds()):
+                    session = await stack.enter_async_context(self.server.session())
                 for mail in mails:
+                    if self.clock.now() >= end:
+                        break
                     results[mail.id] = PutOff("no answer")  # until it has one: the session may end here
                     results[mail.id] = await self._deliver(session, mail, record)
         except UnavailableError as away:
             self.gate.close(away)
         except TimeoutError:
             self.gate.close(UnavailableError(SERVER, "no answer in time"))
-        return results
 
     async def _deliver(self, session: MailSession, mail: Mail, record: RequestRecord) -> Result:
         try:
@@ -96,7 +110,10 @@ class Sending:
         try:
             await session.send(letter)
         except NotTakenError as refused:
-            return GivenUp(printable(str(refused))) if refused.is_lasting else PutOff(printable(str(refused)))
+            reason = printable(str(refused))
+            if not refused.is_lasting:
+                return PutOff(reason)
+            return Unwelcome(reason) if refused.blames_us else GivenUp(reason)
         return Delivered()
 
     async def _note(self, claimed: RequestRecord, taken: frozenset[str], results: dict[str, Result]) -> None:
@@ -129,6 +146,10 @@ class Sending:
                 case PutOff(reason):
                     self.metrics.put_off(mail.news)
                     log.info("mail put off", request=record.id, news=mail.news, mail=mail.id, reason=reason)
+                case Unwelcome(reason):
+                    self.metrics.unwelcome(mail.news)
+                    text = "the mail server does not take mail from us"
+                    log.warning(text, request=record.id, news=mail.news, mail=mail.id, reason=reason)
                 case GivenUp(reason):
                     self.metrics.failed(mail.news)
                     log.warning("mail given up", request=record.id, news=mail.news, mail=mail.id, reason=reason)
