@@ -307,7 +307,7 @@ async def test_a_process_that_has_ended_is_reaped_by_the_event_loop_alone(
 async def test_a_process_without_its_duty_ends_by_itself() -> None:
     async with closing(stand_in()) as worker:
         await worker.probe()
-        process = worker._process
+        process = worker._helper._process
         assert process is not None
         assert process.stdin is not None
         process.stdin.close()
@@ -318,7 +318,7 @@ async def test_a_process_without_its_duty_ends_by_itself() -> None:
 async def test_a_hanging_process_without_its_duty_ends_by_its_own_limit() -> None:
     async with closing(stand_in(Limits(seconds=0.5))) as worker:
         await worker.probe()
-        process = worker._process
+        process = worker._helper._process
         assert process is not None
         assert process.stdin is not None
         process.stdin.write(b"\x00\x00\x00\x0fpublic-tls\nhang")
@@ -338,5 +338,5 @@ async def test_the_time_for_a_certificate_is_measured_and_printed(names: int) ->
 
 async def _asked(worker: LintWorker, times: int) -> None:
     """Return once so many certificates are with the worker, and one of them has its turn."""
-    while worker._waiting < times - 1 or not worker._turn.locked():  # noqa: ASYNC110 - it says so to nobody
+    while worker._helper._waiting < times - 1 or not worker._helper._turn.locked():  # noqa: ASYNC110 - it says so to nobody
         await asyncio.sleep(0)

@@ -78,7 +78,10 @@ def _another(field: str) -> object:
         expires_on=(NOW + timedelta(days=9)).date(),
     )
     another = world.revision_of(asked, newer(), requesters=("portal", "ben"))
-    return getattr(another.model_copy(update={"edit": digest_of(b"another"), "editors": ("eve",), "editor_people": ("eve",)}), field)
+    return getattr(
+        another.model_copy(update={"edit": digest_of(b"another"), "editors": ("eve",), "editor_people": ("eve",)}),
+        field,
+    )
 
 
 @pytest.mark.parametrize("field", sorted(set(Revision.model_fields) - RENEWABLE - {"method"}))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.password import Password
+from shared.vocabulary.model import Blob
 from shared.x509.encryption import Pkcs12Encryption
 from shared.x509.extensions import CertificateExtension
 from shared.x509.names import DistinguishedName, SubjectAltNames
@@ -14,11 +15,11 @@ from shared.x509.names import DistinguishedName, SubjectAltNames
 class Made:
     """A key pair, of which the private half is there under its password only."""
 
-    pkcs8: bytes
+    pkcs8: Blob
     """EncryptedPrivateKeyInfo, DER."""
-    csr: bytes
+    csr: Blob
     """The certificate request, DER."""
-    public_key: bytes
+    public_key: Blob
     """SubjectPublicKeyInfo, DER."""
 
 
