@@ -38,7 +38,7 @@ class VerifiedCsr:
 
     `names` is what the subjectAltName extension asks for: a CN in `subject` is not added to it. All other extensions
     are `requested_extensions`.
-    `signature_hash` is None for keys that hash by themselves (Ed25519).
+    `signature_hash` is None for keys that hash by themselves (Ed25519, ML-DSA).
     """
 
     der: bytes

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -25,10 +25,20 @@ class KeyAlgorithm(StrEnum):
     EC = "EC"
     ED25519 = "Ed25519"
     ED448 = "Ed448"
+    ML_DSA_44 = "ML-DSA-44"
+    ML_DSA_65 = "ML-DSA-65"
+    ML_DSA_87 = "ML-DSA-87"
+
+
+_ML_DSA = {1312: KeyAlgorithm.ML_DSA_44, 1952: KeyAlgorithm.ML_DSA_65, 2592: KeyAlgorithm.ML_DSA_87}
+"""By the size of the public key in bytes (FIPS 204, table 2)."""
 
 
 class KeyFacts(Model):
-    """A public key as people talk about it: `curve` (SEC 2 name) only for EC, `exponent` only for RSA."""
+    """A public key as people talk about it: `curve` (SEC 2 name) only for EC, `exponent` only for RSA.
+
+    `bits` is the size of the modulus or of the field, and with ML-DSA (FIPS 204) that of the public key itself.
+    """
 
     algorithm: KeyAlgorithm
     bits: int
@@ -47,6 +57,9 @@ def key_facts(key: CertificatePublicKeyTypes) -> KeyFacts:
             return KeyFacts(algorithm=KeyAlgorithm.ED25519, bits=256)
         case ed448.Ed448PublicKey():
             return KeyFacts(algorithm=KeyAlgorithm.ED448, bits=456)
+        case mldsa.MLDSA44PublicKey() | mldsa.MLDSA65PublicKey() | mldsa.MLDSA87PublicKey():
+            size = len(key.public_bytes_raw())
+            return KeyFacts(algorithm=_ML_DSA[size], bits=8 * size)
         case _:
             raise ValueError(f"{type(key).__name__} is not supported")
 
@@ -60,7 +73,7 @@ def spki_digest(key: CertificatePublicKeyTypes) -> Digest:
 
 
 def key_type(key: KeyFacts) -> str:
-    """The key's type in one word, such as `rsa-2048`, `ecdsa-p256` or `ed25519`."""
+    """The key's type in one word, such as `rsa-2048`, `ecdsa-p256`, `ed25519` or `ml-dsa-65`."""
     match key.algorithm:
         case KeyAlgorithm.RSA:
             return f"rsa-{key.bits}"

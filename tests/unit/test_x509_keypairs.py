@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from shared.errors import RefusedError
 from shared.password import Password
+from shared.x509.csr import parse_csr
 from shared.x509.encryption import ROUNDS, Pkcs12Encryption
 from shared.x509.extensions import CertificateExtension
 from shared.x509.keypairs import (
@@ -21,8 +22,10 @@ from shared.x509.keypairs import (
     request_for,
     signature_hash,
 )
+from shared.x509.keys import check_key, key_facts, key_type
 from shared.x509.names import DistinguishedName, SubjectAltNames
 from shared.x509.pkcs12 import build
+from shared.x509.weakness import check_weakness
 
 PASSWORD = Password("Grünkohl-über-Zäune-7")
 WRONG = Password("Grünkohl-über-Zäune-8")
@@ -71,6 +74,24 @@ def test_what_no_request_can_hold_is_refused() -> None:
 
 def test_two_keys_of_a_type_are_different() -> None:
     assert len({public_key_der(generate("ecdsa-p256")) for _ in range(3)}) == 3
+
+
+@pytest.mark.parametrize("kind", ["rsa-2048", *QUICK])
+def test_a_key_is_of_the_type_that_was_asked_for_and_strong(kind: str) -> None:
+    facts = key_facts(key(kind).public_key())
+    assert key_type(facts) == kind
+    assert check_key(facts, frozenset({kind})) == []
+    assert check_weakness(public_key_der(key(kind))) == []
+
+
+@pytest.mark.parametrize("kind", ["ml-dsa-44", "ml-dsa-65", "ml-dsa-87"])
+def test_a_request_with_an_ml_dsa_key_is_read_with_its_possession_proved(kind: str) -> None:
+    der = request_for(key(kind), SUBJECT, NAMES, (PURPOSES,))
+    csr = parse_csr(der)
+    assert (key_type(csr.key), csr.subject, csr.names, csr.signature_hash) == (kind, SUBJECT, NAMES, None)
+    assert csr.key.bits == 8 * len(key(kind).public_key().public_bytes_raw())  # type: ignore[union-attr]
+    with pytest.raises(RefusedError, match=r"csr\.signature-invalid"):
+        parse_csr(der[:-1] + bytes([der[-1] ^ 1]))
 
 
 @pytest.mark.parametrize("kind", ["rsa-1024", "dsa-2048", "", "ed448"])
