@@ -9,6 +9,7 @@ from services.approval.holding import HeldCases
 from services.approval.loading import load_case
 from services.approval.model import Case, KnownFacts
 from services.approval.ports import CaseStore, FactsStore
+from services.approval.showing import shown_case
 from services.approval.verdicts import Verdicts
 from services.approval.withdrawing import Withdrawals
 from shared.clock import Clock
@@ -258,7 +259,7 @@ class ShowCaseHandler:
         shown, blocked = self.verdicts.up_to_date(case)
         if shown is not case:
             await self.cases.replace(shown)
-        result = rules.shown_case(shown, self.in_force.anchor, blocked_because=blocked)
+        result = shown_case(shown, self.in_force, blocked_because=blocked, now=self.clock.now())
         text = f"The request is {shown.state}."
         return Outcome(publish=(reply_ok(message, result, text, at=self.clock.now()),))
 

@@ -13,7 +13,7 @@ from shared.contracts.events import (
     RequestReturned,
     chain_fits,
 )
-from shared.contracts.replies import CaseResult, PendingCase, SigningCertificateStanding
+from shared.contracts.replies import SigningCertificateStanding
 from shared.contracts.statement import JwsStatement, RevisionStatement
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
@@ -299,8 +299,7 @@ def _check_decision(
     if decision.decision is not kind:
         yield finding("decision.contradicts", f"the command says {kind}, the signature {decision.decision}")
     yield from check_decider(decision, revision, anchor)
-    if lapsed(new.signed_at, case.approval_group, anchor, now=now):
-        yield finding("decision.stale", "this decision was signed too long ago", value=new.signed_at.isoformat())
+    yield from _check_age(case, new, anchor, now=now)
     if new.signed_at + SKEW < revision.signed_at:
         yield finding("decision.before-revision", "this decision is older than what it decides on")
 
@@ -319,19 +318,33 @@ def standing(
 
     Of several by people who have turned out to be one person, the first counts.
     """
-    good: list[tuple[JwsStatement, VerifiedDecision]] = []
+    weighed = zip(case.evidence.decisions, weigh(case, revision, anchor, now=now), strict=True)
+    return [(statement, decision) for statement, (decision, findings) in weighed if decision and not findings]
+
+
+def weigh(
+    case: Case, revision: VerifiedRevision, anchor: Anchor, *, now: datetime
+) -> Iterator[tuple[VerifiedDecision | None, tuple[Finding, ...]]]:
+    """Each decision of the case in its order, if its signature holds, and why it does not count now."""
     people: set[str | None] = set()
     for statement in case.evidence.decisions:
         try:
             decision = verify_decision(statement, anchor, about=case.id, now=now)
-        except RefusedError:
+        except RefusedError as refused:
+            yield None, refused.findings
             continue
-        stale = lapsed(decision.signed_at, case.approval_group, anchor, now=now)
-        counts = not stale and not list(check_decider(decision.decision, revision, anchor))
-        if counts and anchor.person_of(decision.decision.approver) not in people:
-            people.add(anchor.person_of(decision.decision.approver))
-            good.append((statement, decision))
-    return good
+        person = anchor.person_of(decision.decision.approver)
+        findings = [*check_decider(decision.decision, revision, anchor), *_check_age(case, decision, anchor, now=now)]
+        if person in people:
+            findings.append(finding("decision.already-made", "the same person has approved it before", value=person))
+        if not findings:
+            people.add(person)
+        yield decision, tuple(findings)
+
+
+def _check_age(case: Case, decision: VerifiedDecision, anchor: Anchor, *, now: datetime) -> Iterator[Finding]:
+    if lapsed(decision.signed_at, case.approval_group, anchor, now=now):
+        yield finding("decision.stale", "this decision was signed too long ago", value=decision.signed_at.isoformat())
 
 
 def quorum_of(case: Case, revision: VerifiedRevision, anchor: Anchor) -> int:
@@ -437,37 +450,6 @@ def standing_of(known: Known) -> SigningCertificateStanding:
         findings=verdict.findings,
         facts_taken_at=known.facts.taken_at if known.facts else None,
         attested_until=known.attested_until,
-    )
-
-
-def pending_case(case: Case, viewer: IdentityName, in_force: PolicyInForce) -> PendingCase:
-    """The case as a line of the viewer's list."""
-    anchor = in_force.anchor
-    rules = anchor.approval_groups.get(case.approval_group)
-    deciders = () if awaits_renewal(case, in_force.policy) else case.deciders
-    people = {anchor.person_of(decider) for decider in deciders}
-    return PendingCase(
-        request=case.summary(),
-        approvals=len(people),
-        quorum=rules.quorum if rules else 0,
-        decided_by_me=anchor.person_of(viewer) in people - {None},
-    )
-
-
-def shown_case(case: Case, anchor: Anchor, *, blocked_because: tuple[Finding, ...]) -> CaseResult:
-    """The case as an approver looks at it, with the reasons why it can't be approved now."""
-    rules = anchor.approval_groups.get(case.approval_group)
-    return CaseResult(
-        request_id=case.id,
-        state=case.state,
-        revision=case.evidence.revisions[-1],
-        former=case.evidence.revisions[-2] if len(case.evidence.revisions) > 1 else None,
-        edit=next((each.edit for each in reversed(case.evidence.revisions) if each.edit is not None), None),
-        decisions=case.evidence.decisions,
-        quorum=rules.quorum if rules else 0,
-        returned_because=case.returned_because,
-        blocked_because=blocked_because,
-        held_because=case.held_because,
     )
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.approval import rules
 from services.approval.ports import CaseStore, Line
+from services.approval.showing import pending_case
 from shared.clock import Clock
 from shared.contracts import commands
 from shared.contracts.replies import PendingResult
@@ -48,7 +48,7 @@ class ListPendingHandler:
             raise RefusedError(finding("identity.not-permitted", text, value=ask.approval_group))
         page = await (self._filtered(groups, ask) if filters(ask) else self._all(groups, ask))
         cases = [case for case in await self.cases.of_ids(page.ids) if case.open_for is not None]
-        shown = tuple(rules.pending_case(case, message.sender, self.in_force) for case in cases)
+        shown = tuple(pending_case(case, message.sender, self.in_force, now=self.clock.now()) for case in cases)
         result = PendingResult(cases=shown, more=page.next is not None, next=page.next)
         text = f"{len(shown)} requests wait for a decision."
         return Outcome(publish=(reply_ok(message, result, text, at=self.clock.now()),))

@@ -155,5 +155,7 @@ def _decision(earlier: EarlierDecision) -> str:
     said = earlier.decision
     when = "signature not verified" if earlier.signed_at is None else moment(earlier.signed_at)
     stale = "" if earlier.applies else ", of ANOTHER revision"
+    codes = ", ".join(found.code for found in earlier.not_counting)
+    void = f", does NOT count: {codes}" if codes else ""
     note = f": {said.note}" if said.note else ""
-    return f"{said.decision} by {said.approver} ({when}{stale}){note}"
+    return f"{said.decision} by {said.approver} ({when}{stale}{void}){note}"

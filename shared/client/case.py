@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 
 from shared.contracts.content import EditedContent
 from shared.contracts.replies import CaseResult
@@ -14,7 +15,7 @@ from shared.evidence.jws import payload_of
 from shared.evidence.revisions import Link, check_step, link_of, values_of
 from shared.evidence.steps import Decision, Edit, Revision
 from shared.evidence.verification import read_revision, verify_decision, verify_edit
-from shared.vocabulary.findings import finding
+from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest, RequestId
 from shared.x509.csr import VerifiedCsr, parse_csr
@@ -28,6 +29,8 @@ class EarlierDecision:
     signed_at: datetime | None
     applies: bool
     """Whether it is about this revision."""
+    not_counting: tuple[Finding, ...] = ()
+    """Why approval says that it does not count any more."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,11 @@ def read_case(case: CaseResult, anchor: Anchor | None, *, now: datetime) -> Show
     digest = digest_of(payload)
     former = _former(case, anchor, now=now)
     edit = _edit(case, revision, anchor, now=now)
-    decisions = [_decision(statement, revision.request_id, digest, anchor, now=now) for statement in case.decisions]
+    because = (*case.not_counting, *repeat((), len(case.decisions)))
+    decisions = [
+        _decision(statement, why, revision.request_id, digest, anchor, now=now)
+        for statement, why in zip(case.decisions, because, strict=False)
+    ]
     good = tuple(decision for decision in decisions if decision is not None)
     return ShownCase(
         revision,
@@ -144,7 +151,13 @@ def _check(case: CaseResult, revision: Revision, payload: bytes, csr: VerifiedCs
 
 
 def _decision(
-    statement: DecisionStatement, about: RequestId, digest: Digest, anchor: Anchor | None, *, now: datetime
+    statement: DecisionStatement,
+    not_counting: tuple[Finding, ...],
+    about: RequestId,
+    digest: Digest,
+    anchor: Anchor | None,
+    *,
+    now: datetime,
 ) -> EarlierDecision | None:
     try:
         if anchor is None:
@@ -154,4 +167,4 @@ def _decision(
             said, signed_at = verified.decision, verified.signed_at
     except RefusedError:
         return None
-    return EarlierDecision(said, signed_at, applies=said.revision == digest)
+    return EarlierDecision(said, signed_at, applies=said.revision == digest, not_counting=not_counting)

@@ -225,8 +225,10 @@ class PendingCase(Result):
 
     request: RequestSummary
     approvals: int
+    """How many people have approved what is in force, as far as their approvals count now."""
     quorum: int
     decided_by_me: bool
+    """Whether one of these approvals is the viewer's."""
 
 
 class PendingResult(Result):
@@ -269,6 +271,8 @@ class CaseResult(Result):
     edit: EditStatement | None = None
     """The latest edit, if there was one: what the revision holds follows from it and the submission."""
     decisions: tuple[DecisionStatement, ...]
+    not_counting: tuple[tuple[Finding, ...], ...] = ()
+    """Of each decision on a pending case: why it does not count any more; nothing if it does."""
     quorum: int
     returned_because: tuple[Finding, ...] = ()
     blocked_because: tuple[Finding, ...] = ()

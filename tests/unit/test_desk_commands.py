@@ -507,6 +507,7 @@ def _case(desk: Desk, *, renewed: bool = False, **content: object) -> world.Appr
         revision=begun.evidence.revisions[-1],
         former=begun.evidence.revisions[-2] if renewed else None,
         decisions=(earlier,),
+        not_counting=((finding("decision.stale", HOSTILE),),) if renewed else (),
         quorum=2,
         returned_because=(finding("a.b", HOSTILE),),
         blocked_because=(finding("a.c", HOSTILE),) if renewed else (),
@@ -568,6 +569,7 @@ def test_a_renewed_case_is_shown_with_approvals_signature_and_with_what_speaks_a
     assert f"2, {begun.digest}" in shown.stdout
     assert "Can't be approved" in shown.stdout
     assert "a.c" in shown.stdout
+    assert "does NOT count: decision.stale" in shown.stdout
     assert "\x1b" not in shown.output
 
 
