@@ -53,8 +53,8 @@ class RequestStore(Store[RequestRecord], Protocol):
 class CountedRequests(Protocol):
     """The requests as their tally sees them: every request that is written is marked if it has to be."""
 
-    async def untallied(self, group: ApprovalGroupName, *, limit: int | None) -> Sequence[Standing]:
-        """Up to `limit` marked requests of this group, or all of them, oldest first.
+    async def untallied(self, group: ApprovalGroupName, *, limit: int) -> Sequence[Standing]:
+        """Up to `limit` marked requests of this group, oldest first.
 
         Raises:
             UnavailableError: the database is away.

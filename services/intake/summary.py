@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from services.intake.ports import CountedRequests, TallyStore
-from services.intake.tally import Tally
+from services.intake.tally import Standing, Tally
 from shared.clock import Clock
 from shared.contracts import commands
 from shared.contracts.replies import GroupSummary, SummaryResult
@@ -15,10 +15,16 @@ from shared.vocabulary.findings import finding
 from shared.vocabulary.names import ApprovalGroupName
 from shared.vocabulary.permissions import Permission
 
+MOST_WAITING = 1_000
+"""How many requests that wait to be counted one answer looks at; as a rule there are a hundred at most."""
+
 
 @dataclass(frozen=True)
 class ShowSummaryHandler:
-    """Adds what waits to be counted to what is counted, for the groups that one may view, audit or decide for."""
+    """Adds what waits to be counted to what is counted, for the groups that one may view, audit or decide for.
+
+    A group of which more waits than may be looked at is said to be incomplete.
+    """
 
     requests: CountedRequests
     tallies: TallyStore
@@ -38,14 +44,21 @@ class ShowSummaryHandler:
     async def _of(self, groups: Sequence[ApprovalGroupName]) -> tuple[GroupSummary, ...]:
         """Every request once: what waits is looked at between two looks at the tallies, which must be the same."""
         before = await self.tallies.of_groups(groups)
-        waiting = {tally.id: await self.requests.untallied(tally.id, limit=None) for tally in before}
+        waiting: dict[ApprovalGroupName, Sequence[Standing]] = {}
+        left, behind = MOST_WAITING, set[ApprovalGroupName]()
+        for tally in before:
+            found = await self.requests.untallied(tally.id, limit=left + 1)
+            if len(found) > left:
+                behind.add(tally.id)
+            waiting[tally.id] = found[:left]
+            left -= len(waiting[tally.id])
         tallies = {tally.id: tally for tally in await self.tallies.of_groups(groups)}
         if _numbers(before) != _numbers(tallies.values()):
             raise ConflictError("a batch was counted meanwhile")
         return tuple(
             GroupSummary(
                 approval_group=group,
-                complete=group in tallies and tallies[group].complete,
+                complete=group in tallies and tallies[group].complete and group not in behind,
                 counts=tallies[group].with_waiting(waiting[group]) if group in tallies else {},
             )
             for group in groups

@@ -62,7 +62,10 @@ class Tally(Aggregate):
         return self.model_copy(update={"counts": {}, "number": number, "batch": {}, "begun": number, "complete": False})
 
     def with_waiting(self, waiting: Iterable[Standing]) -> dict[State, int]:
-        """The numbers at this moment, for all states; `waiting` is every marked request of the group."""
+        """The numbers at this moment, for all states; `waiting` is every marked request of the group.
+
+        With some of the marked requests only, the others are where they were counted last.
+        """
         return dict.fromkeys(State, 0) | _moved(self.counts, ((self._counted_as(each), each.state) for each in waiting))
 
     def _counted_as(self, each: Standing) -> State | None:

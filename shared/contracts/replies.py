@@ -176,7 +176,8 @@ class GroupSummary(Result):
 
     approval_group: ApprovalGroupField
     complete: bool
-    """Whether all are counted; a group that was never counted before, or is counted anew, takes a while."""
+    """Whether all are counted; a group that was never counted before, is counted anew, or of which very many requests
+    have just changed, takes a while."""
     counts: dict[State, int]
 
 

@@ -90,13 +90,13 @@ class MemoryRequests(MemoryStore[RequestRecord]):
     async def replace(self, aggregate: RequestRecord) -> RequestRecord:
         return await super().replace(aggregate.marked())
 
-    async def untallied(self, group: ApprovalGroupName, *, limit: int | None) -> Sequence[Standing]:
+    async def untallied(self, group: ApprovalGroupName, *, limit: int) -> Sequence[Standing]:
         marked: list[Standing] = []
         for request_id in sorted(self.documents):
             self._reach()
             await asyncio.sleep(0)  # a server does not look at all of them at one moment
             record = self._model.model_validate_json(self.documents[request_id])
-            if record.untallied == group and (limit is None or len(marked) < limit):
+            if record.untallied == group and len(marked) < limit:
                 fields = {name: getattr(record, name) for name in Standing.model_fields}
                 marked.append(Standing.model_validate(fields))
         return marked

@@ -34,7 +34,7 @@ def test_the_summary_shows_every_state_of_every_group_and_what_is_not_counted_ye
     assert lines["state"] == "mail (so far)\tweb"
     assert (lines["pending"], lines["issued (signed)"], lines["revoked"]) == ("0\t4711", "0\t3", "0\t0")
     assert len(lines) == 1 + len(State)
-    assert "mail are being counted" in result.stdout
+    assert "Not all requests of mail are counted yet" in result.stdout
 
 
 def test_the_summary_is_for_programs_too(desk: Desk) -> None:

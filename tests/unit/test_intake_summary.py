@@ -1,14 +1,17 @@
 """The summary: each request counted where it stands, before and after it is tallied."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from services.intake import recount
+from services.intake import summary as summary_module
 from services.intake.recount import begin_anew
+from services.intake.summary import ShowSummaryHandler
+from services.intake.tally import Standing
 from services.intake.tallying import BATCH, Changes, Tallying, TallyRounds
 from shared.contracts import commands
 from shared.contracts.replies import GroupSummary, SummaryResult
@@ -19,6 +22,7 @@ from shared.vocabulary.states import State
 from tests import world
 from tests.fakes.duties import Intake
 from tests.fakes.lives import begin
+from tests.fakes.stores import MemoryRequests
 from tests.unit.test_intake_publications import with_mail
 
 WEB, MAIL = ApprovalGroupName("web"), ApprovalGroupName("mail")
@@ -63,7 +67,7 @@ async def test_each_request_is_counted_where_it_stands_before_and_after_it_is_ta
     assert len((await tallying.advance(WEB)).batch) == 1
     assert not (await tallying.advance(WEB)).batch
     assert await counts(intake) == expected
-    assert await intake.requests.untallied(WEB, limit=None) == []
+    assert await intake.requests.untallied(WEB, limit=10) == []
 
 
 async def test_a_summary_is_for_those_who_view_decide_or_audit_and_of_their_groups_alone() -> None:
@@ -81,6 +85,32 @@ async def test_what_is_not_counted_yet_is_said_to_be_incomplete() -> None:
     intake = Intake()
     (web,) = await summary(intake, by="alice")
     assert (web.complete, web.counts) == (False, {})
+
+
+async def test_of_a_backlog_one_answer_looks_at_a_part_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until all are counted, the numbers are said to be incomplete, and never anything else is wrong with them."""
+    monkeypatch.setattr(summary_module, "MOST_WAITING", 2)
+    looked_at: list[int] = []
+
+    class Watched(MemoryRequests):
+        async def untallied(self, group: ApprovalGroupName, *, limit: int) -> Sequence[Standing]:
+            found = await super().untallied(group, limit=limit)
+            looked_at.append(len(found))
+            return found
+
+    intake = Intake()
+    await Tallying(intake.requests, intake.tallies).advance(WEB)
+    for number in range(1, 5):
+        await submit(intake, csr=world.make_csr(f"www{number}.example.com"))
+        watched = Watched()
+        watched.documents = intake.requests.documents
+        handler = ShowSummaryHandler(watched, intake.tallies, intake.in_force, intake.clock)
+        (web,) = await handler._of([WEB])
+        assert web.complete is (number <= 2)
+        assert web.counts[State.PENDING] == min(number, 2)
+    assert looked_at == [1, 2, 3, 3]
+    await Tallying(intake.requests, intake.tallies).advance(WEB)
+    assert await counts(intake) == {State.PENDING: 4}
 
 
 async def test_a_database_from_before_the_tallies_is_counted_whole() -> None:

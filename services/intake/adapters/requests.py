@@ -71,8 +71,8 @@ class MongoRequests(MongoStore[RequestRecord]):
             return None
         return Backlog(sum(group["count"] for group in found), min(group["oldest"] for group in found))
 
-    async def untallied(self, group: ApprovalGroupName, *, limit: int | None) -> Sequence[Standing]:
-        """Up to `limit` marked requests of this group, or all of them, oldest first."""
+    async def untallied(self, group: ApprovalGroupName, *, limit: int) -> Sequence[Standing]:
+        """Up to `limit` marked requests of this group, oldest first."""
         condition = {"untallied": group, "_id": {"$gte": "0", "$lt": LAST_ID}}
         found = await self.pick(condition, ("state", "tallied", "tally"), limit=limit)
         return [Standing.model_validate(each) for each in found]
