@@ -21,4 +21,4 @@ def show_summary(desk: Desk) -> None:
     desk.screen.listing(columns, rows, empty="You have no groups.")
     for group in result.groups:
         if not group.complete:
-            desk.screen.say(f"Not all requests of {group.approval_group} are counted yet: these are the numbers so far.")
+            desk.screen.say(f"Not all requests of {group.approval_group} are counted yet: these are numbers so far.")
