@@ -10,8 +10,9 @@ from shared.evidence.anchor import Anchor
 from shared.evidence.file import approved_fields, check_term
 from shared.evidence.jws import Typ, Verified, verify
 from shared.evidence.revisions import check_chain, link_of
+from shared.evidence.revocations import read_revocation
 from shared.evidence.steps import Issuance, Revision, Verdict
-from shared.evidence.verification import VerifiedRevision, read_issuance, read_revision, read_revocation
+from shared.evidence.verification import VerifiedRevision, read_issuance, read_revision
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.names import ApprovalGroupName, CertificateId, OrderId, RequestId

@@ -12,6 +12,7 @@ from services.intake.adapters.requests import MongoRequests
 from services.intake.adapters.smtp import SmtpServer
 from services.intake.adapters.tallies import MongoTallies
 from services.intake.announcing import Announcer
+from services.intake.blocking import KeyBlockedHandler
 from services.intake.config import IntakeSettings, MailSettings
 from services.intake.handlers import (
     ExportEvidenceHandler,
@@ -32,7 +33,7 @@ from services.intake.mail.templates import Templates
 from services.intake.summary import ShowSummaryHandler
 from services.intake.tallying import Changes, Tallying, TallyRounds
 from services.intake.warning import ExpiryWarnings
-from shared.contracts import commands
+from shared.contracts import commands, events
 from shared.contracts.catalogue import EVENTS
 from shared.lint.worker import LintWorker
 from shared.messaging.gate import Gate
@@ -157,6 +158,7 @@ def wire(worker: Worker[IntakeSettings], gate: Gate) -> Work:
             (commands.ShowSummary, ShowSummaryHandler(requests, tallies, in_force, clock)),
             (commands.ListPublications, ListPublicationsHandler(requests, in_force, clock)),
             (commands.ExportEvidence, ExportEvidenceHandler(requests, in_force, clock)),
+            (events.KeyBlocked, KeyBlockedHandler(keys, in_force, clock)),
             *((contract.model, lifecycle) for contract in EVENTS if contract.duty is not Duty.INTAKE),
         ),
         subscriptions=lambda: [

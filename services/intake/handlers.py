@@ -21,12 +21,12 @@ from shared.evidence.decisions import claimed_decision
 from shared.evidence.file import EvidenceFile
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
+from shared.evidence.revocations import read_revocation
 from shared.evidence.steps import Decision, DecisionKind, Verdict
 from shared.evidence.verification import (
     VerifiedSubmission,
     follow_revisions,
     read_issuance,
-    read_revocation,
     verify_approval,
     verify_decision,
     verify_submission,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from services.intake.model import KnownKey, RequestRecord
 from services.intake.story import revision_in_force
+from shared.evidence.steps import KeyBlock
 from shared.policy.policy import Policy
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import Digest, IdentityName
@@ -24,7 +25,7 @@ def check_known_key(known: KnownKey | None, requesters: tuple[IdentityName, ...]
     if known.compromised_by is not None:
         message = "a certificate with this key was revoked because the key was compromised; make a new key"
         yield finding("key.compromised", message, value=known.id)
-    if not _people(known.requesters, policy) & _people(requesters, policy):
+    if known.requesters and not _people(known.requesters, policy) & _people(requesters, policy):
         message = "another requester has used this key already; make a new key"
         yield finding("key.used-by-another", message, value=known.id)
 
@@ -53,6 +54,12 @@ def taken(known: KnownKey | None, key: Digest, record: RequestRecord) -> KnownKe
 def compromised(known: KnownKey | None, key: Digest, record: RequestRecord) -> KnownKey:
     """The key after the certificate of this request was revoked because of it."""
     return (known or taken(None, key, record)).model_copy(update={"compromised_by": record.id})
+
+
+def blocked(known: KnownKey | None, block: KeyBlock) -> KnownKey:
+    """The key after it was reported as compromised, be it that no request here ever had it."""
+    known = known or KnownKey(id=block.key, requesters=(), requests=())
+    return known.model_copy(update={"compromised_by": block.request_id})
 
 
 def refused_after_all(record: RequestRecord, findings: list[Finding]) -> RequestRecord:

@@ -135,7 +135,7 @@ def _evidence(
             )
         case events.CertificateIssued() | events.CertificateQuarantined():
             evidence = evidence.model_copy(update={"issuance": event.issuance})
-        case events.CertificateRevoked():
+        case events.CertificateRevoked() if sequence == _latest_revocation(told):
             evidence = evidence.model_copy(update={"revocation": event.revocation})
         case _:
             pass
@@ -144,7 +144,12 @@ def _evidence(
     return {"evidence": evidence, "decided": decided, **shown}
 
 
-_LEAVES_STATE = (events.RequestReminded, events.RevocationFailed)
+def _latest_revocation(told: Sequence[tuple[Happening, State]]) -> int:
+    """The number of the revocation that counts: for key compromise it may be told once more."""
+    return max(known.sequence for known, _ in told if known.state is State.REVOKED)
+
+
+_LEAVES_STATE = (events.RequestReminded, events.RevocationAsked, events.RevocationFailed)
 """After these, a request stands where it stood."""
 
 _SENTENCES: dict[type[events.LifecycleEvent], str] = {
@@ -159,8 +164,9 @@ _SENTENCES: dict[type[events.LifecycleEvent], str] = {
     events.RequestOrdered: "ordered from the CA as order {order_id}: {message}",
     events.CertificateIssued: "issued with serial number {serial_number}",
     events.CertificateQuarantined: "the CA's certificate differs from what was approved; it is held back",
+    events.RevocationAsked: "{by} asked for its revocation: {reason}; by {deadline:%Y-%m-%d %H:%M} UTC",
     events.CertificateRevoked: "revoked: {reason}",
-    events.RevocationFailed: "the CA did not revoke; operators have been alarmed",
+    events.RevocationFailed: "its revocation came to nothing, and the certificate is as good as before",
 }
 
 

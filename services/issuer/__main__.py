@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from services.issuer.adapters.accounts import MongoAccounts
 from services.issuer.adapters.digicert import DigiCertAuthority
-from services.issuer.adapters.orders import MongoFeedMarks, MongoOrders, MongoRefusals
+from services.issuer.adapters.orders import MongoBlockedKeys, MongoFeedMarks, MongoOrders, MongoRefusals
 from services.issuer.adapters.roots import read_roots
+from services.issuer.blocking import KeyBlockedHandler
 from services.issuer.books import Books, Pace
 from services.issuer.config import IssuerSettings
 from services.issuer.feed import StatusFeed
@@ -47,6 +48,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
         poll=timedelta(seconds=settings.ca.poll_seconds),
         safety=timedelta(seconds=settings.ca.safety_look_seconds),
     )
+    blocked = MongoBlockedKeys(worker.database)
     orders_wait = asyncio.Event()
     books = Books(orders, worker.link.publish, in_force, clock, pace)
     attestations = AttestationsBeside(settings.policy, clock)
@@ -58,6 +60,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
         recovery=Recovery(ca, clock, pace, begun=clock.now()),
         following=Following(books, ca, on_pending=orders_wait.set),
         ca=ca,
+        blocked=blocked,
         fit=fit,
         in_force=in_force,
         key=worker.key,
@@ -91,6 +94,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
         routes=routes(
             (events.RequestApproved, approved),
             (events.WithdrawalAsked, WithdrawalAskedHandler(orders, in_force, clock)),
+            (events.KeyBlocked, KeyBlockedHandler(blocked, in_force, clock)),
             (commands.DenyRequest, DenialWitness(orders, in_force, clock)),
             (commands.DownloadCertificate, DownloadCertificateHandler(orders, in_force, clock)),
             (commands.ListOrders, ListOrdersHandler(orders, in_force, clock)),

@@ -99,3 +99,12 @@ class FeedMark(Aggregate):
     """All changes up to then have been seen."""
     due: int
     """When it is to be read next, by any copy."""
+
+
+class BlockedKey(Aggregate):
+    """A public key that was reported as compromised; nothing is ordered with it any more. It is never forgotten."""
+
+    id: DigestField
+    """SHA-256 of the SubjectPublicKeyInfo."""
+    request_id: RequestIdField
+    """Whose certificate it was."""

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 import structlog
 
 from services.issuer import rules
+from services.issuer.blocking import key_compromised
 from services.issuer.books import Books, Pace, evidence_of, group_of
 from services.issuer.fit import FitChecks
 from services.issuer.following import Following
 from services.issuer.inspection import Inspection
 from services.issuer.model import Order
 from services.issuer.ports import (
+    BlockedKeyStore,
     CertificateAuthority,
     NotNowError,
     OrderRefusedError,
@@ -49,6 +51,7 @@ class Ordering:
     recovery: Recovery
     following: Following
     ca: CertificateAuthority
+    blocked: BlockedKeyStore
     fit: FitChecks
     in_force: PolicyInForce
     key: SigningKey
@@ -170,6 +173,10 @@ class Ordering:
         )
 
     async def _order(self, order: Order, approval: VerifiedApproval) -> None:
+        key = approval.revision.revision.public_key
+        if await self.blocked.load(key) is not None:  # the last look, at the last moment
+            await self._fail(order, (key_compromised(key),))
+            return
         half = self.pace.lease / 2
         if order.due is None or self.books.now_ms() >= order.due - milliseconds(half.total_seconds()):
             return  # the lease may end before the CA answers: whoever takes it over looks the order up first

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
-from services.issuer.model import EvidenceRefusal, FeedMark, Order
+from services.issuer.model import BlockedKey, EvidenceRefusal, FeedMark, Order
 from shared.errors import UnavailableError
 from shared.messaging.aggregate import Store
 from shared.policy.compatibility import Combination, ProductFacts
@@ -64,6 +64,10 @@ class OrderStore(Store[Order], Protocol):
 
 class FeedStore(Store[FeedMark], Protocol):
     """How far the CA's status feed was read."""
+
+
+class BlockedKeyStore(Store[BlockedKey], Protocol):
+    """The keys that were reported as compromised."""
 
 
 class RefusalStore(Store[EvidenceRefusal], Protocol):

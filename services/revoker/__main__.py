@@ -5,7 +5,9 @@ from datetime import timedelta
 
 from services.revoker.adapters.certificates import MongoCertificates
 from services.revoker.adapters.digicert import DigiCertRevocation
+from services.revoker.clocks import ClockRounds
 from services.revoker.config import RevokerSettings
+from services.revoker.confirming import ConfirmationHandler, ListRevocationsHandler, ShowRevocationHandler
 from services.revoker.handlers import CertificateIssuedHandler, RevokeCertificateHandler
 from services.revoker.revoking import Revoking
 from shared.contracts import commands, events
@@ -13,6 +15,7 @@ from shared.digicert.opening import open_client
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
 from shared.messaging.schedule import Schedule
+from shared.observability.metrics import RevocationMetrics
 from shared.rabbit.link import Subscription
 from shared.rabbit.topology import commands_queue, events_queue
 from shared.vocabulary.duties import Duty
@@ -44,20 +47,33 @@ def wire(worker: Worker[RevokerSettings], gate: Gate) -> Work:
         on_failure=worker.messages.work_failed,
     )
     issued = CertificateIssuedHandler(certificates, in_force, worker.evidence, clock)
+    confirmation = ConfirmationHandler(certificates, in_force, clock, schedule.offer)
+    clocks = ClockRounds(
+        certificates=certificates,
+        metrics=RevocationMetrics(worker.registry),
+        clock=clock,
+        gate=gate,
+        every_seconds=settings.ca.poll_seconds,
+        on_failure=worker.messages.work_failed,
+    )
     return Work(
         routes=routes(
             (events.CertificateIssued, issued),
             (events.CertificateQuarantined, issued),
             (
                 commands.RevokeCertificate,
-                RevokeCertificateHandler(certificates, in_force, clock, schedule.offer),
+                RevokeCertificateHandler(certificates, in_force, worker.key, clock, schedule.offer),
             ),
+            (commands.ConfirmRevocation, confirmation),
+            (commands.DenyRevocation, confirmation),
+            (commands.ShowRevocation, ShowRevocationHandler(certificates, in_force, clock)),
+            (commands.ListRevocations, ListRevocationsHandler(certificates, in_force, clock)),
         ),
         subscriptions=lambda: [
             Subscription(events_queue(Duty.REVOKER), settings.broker.prefetch),
             Subscription(commands_queue(Duty.REVOKER), settings.broker.prefetch),
         ],
-        background=[schedule.run],
+        background=[schedule.run, clocks.run],
         finish=[schedule.finish, lambda _: client.aclose()],
     )
 

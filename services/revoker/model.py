@@ -1,28 +1,53 @@
 """The certificate as the revoker knows it, and its revocation."""
 
 from datetime import datetime
-from enum import StrEnum
 
+from shared.contracts.statement import ConfirmationStatement
 from shared.messaging.aggregate import Aggregate
 from shared.messaging.messages import Outgoing
+from shared.policy.model import Trust
+from shared.vocabulary.findings import Finding
+from shared.vocabulary.model import Blob, Model
 from shared.vocabulary.names import (
     ApprovalGroupField,
     CertificateId,
     DigestField,
     IdentityField,
+    MessageIdField,
     OrderId,
     RequestIdField,
 )
 from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.revocations import CertificateState
+from shared.x509.possession import PossessionProof
 
 
-class CertificateState(StrEnum):
-    """Where a certificate stands with the revoker."""
+class Asked(Model):
+    """A revocation as it was asked for, and how far it has come."""
 
-    LIVE = "live"
-    REVOKING = "revoking"
-    """A revocation was accepted; the CA may or may not have carried it out."""
-    REVOKED = "revoked"
+    id: MessageIdField
+    """Of the command."""
+    reason: RevocationReason
+    notes: str
+    by: IdentityField
+    at: datetime
+    """When it was reported: the clock runs from here."""
+    deadline: datetime
+    proof: PossessionProof | None = None
+    needed: int = 0
+    """How many people must confirm it."""
+    confirmations: tuple[ConfirmationStatement, ...] = ()
+    confirmed_by: tuple[IdentityField, ...] = ()
+    replaces: RevocationReason | None = None
+    """The reason for which it is revoked, or about to be, already."""
+    tries: int = 0
+    """How often the CA was asked, or was about to be."""
+    ca_request: int | None = None
+    """The CA's own request for this revocation, which has to be approved there."""
+    waits: int = 0
+    """How often it was looked at in vain since something happened to it."""
+    findings: tuple[Finding, ...] = ()
+    """Why it stands where it stands."""
 
 
 class Certificate(Aggregate):
@@ -38,13 +63,29 @@ class Certificate(Aggregate):
     order_id: OrderId
     certificate_id: CertificateId
     serial_number: str
+    issuer: str
     digest: DigestField
     issuance: DigestField
-    reason: RevocationReason | None = None
-    notes: str = ""
-    requested_by: IdentityField | None = None
-    requested_at: datetime | None = None
+    product: str
+    trust: Trust
+    not_after: datetime
+    spki: Blob
+    """The certificate's SubjectPublicKeyInfo, DER; empty if it can't be read."""
+    key: DigestField
+    revocation: Asked | None = None
+    """The latest that was asked for."""
+    revoked_for: RevocationReason | None = None
+    """The reason for which the latest revocation was carried out."""
+    deadline_ms: int | None = None
+    """By when it has to be revoked, POSIX milliseconds; none while nobody waits for that."""
     unpublished: tuple[Outgoing, ...] = ()
     """What follows from the latest step and is not yet known to be published."""
     due: int | None = None
     """When the scheduler looks at it next, POSIX milliseconds; none when there is nothing to do."""
+
+    @property
+    def asked(self) -> Asked:
+        """The revocation that was asked for."""
+        if self.revocation is None:
+            raise ValueError("nobody asked for a revocation")
+        return self.revocation

@@ -1,23 +1,27 @@
 """Revoking: one step of one certificate at a time, each stored before the next."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
 from services.revoker import rules
-from services.revoker.model import Certificate, CertificateState
-from services.revoker.ports import CertificateStore, RevocationRefusedError, RevokingAuthority
+from services.revoker.model import Certificate
+from services.revoker.ports import CertificateStore, NotNowError, RevocationRefusedError, RevokingAuthority, Standing
 from shared.clock import Clock
 from shared.contracts import events
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
 from shared.messaging.messages import Outgoing, publish_event
 from shared.messaging.schedule import milliseconds
-from shared.vocabulary.findings import Finding
+from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.revocations import CertificateState
 
 log = structlog.get_logger()
+
+MOST_POLLS = 20
+"""What waits at the CA is looked at ever less often, at last every so many polls."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +53,78 @@ class Revoking:
 
     async def _revoke(self, certificate: Certificate) -> None:
         """The intent was stored when the revocation was accepted; calling twice is safe."""
-        claimed = await self._due_in(certificate, self.lease)
-        if claimed.reason is None:
-            raise ValueError("an accepted revocation has a reason")
+        claimed = await self._claim(certificate)
         try:
-            done = await self.ca.revoke(claimed.certificate_id, claimed.reason, claimed.notes)
-        except RevocationRefusedError as refused:
-            if not await self.ca.is_revoked(claimed.order_id, claimed.serial_number):
-                await self._give_up(claimed, refused.findings)
-                return
-            done = True
-        if done:
-            await self._note_revoked(claimed)
-        else:
-            await self._due_in(claimed, self.poll)
+            await self._ask(claimed)
+        except NotNowError as busy:
+            log.info("the CA is busy", request=claimed.id, wait=busy.wait)
+            await self._keep(claimed, timedelta(seconds=busy.wait))
 
-    async def _note_revoked(self, certificate: Certificate) -> None:
+    async def _ask(self, certificate: Certificate) -> None:
+        """Have the CA revoke it; after a try whose end is not known, see first what became of that."""
+        asked = certificate.asked
+        standing = Standing()
+        if asked.tries > 1 and asked.replaces is None:
+            standing = await self._standing(certificate)
+        if standing.is_revoked:
+            await self._note_revoked(certificate)
+            return
+        request = asked.ca_request or standing.open_request
+        if request is None:
+            try:
+                request = await self.ca.revoke(certificate.certificate_id, asked.reason, _notes(certificate))
+            except RevocationRefusedError as refused:
+                await self._heed_refusal(certificate, refused.findings)
+                return
+        if request is None:
+            await self._note_revoked(certificate)
+        elif request in standing.rejected:
+            text = "the revocation was rejected at the CA"
+            await self._give_up(certificate, (finding("revocation.rejected-there", text, value=request),))
+        else:
+            await self._approve(certificate, request)
+
+    async def _approve(self, certificate: Certificate, request: int) -> None:
+        """The CA has made a request of it that somebody has to approve: we do, or else wait for others."""
+        if certificate.asked.ca_request is None:
+            certificate = await self._keep(certificate, self.lease, ca_request=request)
+        why: tuple[Finding, ...] = ()
+        try:
+            await self.ca.approve(request, _notes(certificate))
+        except RevocationRefusedError as refused:
+            why = refused.findings
+        if (await self._standing(certificate)).is_revoked:
+            await self._note_revoked(certificate)
+            return
+        text = "the revocation waits until it is approved at the CA: approve it there"
+        await self._wait(certificate, (finding("revocation.approval-there", text, value=request), *why))
+
+    async def _heed_refusal(self, certificate: Certificate, findings: tuple[Finding, ...]) -> None:
+        """The CA said no: because it is revoked already, because a reissue is pending, or for good."""
+        asked, standing = certificate.asked, await self._standing(certificate)
+        if standing.is_revoked:
+            if asked.replaces is not None:
+                log.warning("the CA keeps an earlier reason", request=certificate.id, reason=asked.replaces)
+            await self._note_revoked(certificate, elsewhere=asked.tries == 1 and asked.replaces is None)
+        elif standing.is_reissued:
+            text = "a reissue of this certificate is pending at the CA: until that is issued or cancelled, it waits"
+            await self._wait(certificate, (finding("revocation.reissue-pending", text),))
+        else:
+            await self._give_up(certificate, findings)
+
+    async def _wait(self, certificate: Certificate, findings: Sequence[Finding]) -> None:
+        asked = certificate.asked
+        log.warning("a revocation waits at the CA", request=certificate.id, findings=[each.code for each in findings])
+        wait = min(MOST_POLLS * self.poll, self.poll * (1 << min(asked.waits, 30)))
+        await self._keep(certificate, wait, waits=asked.waits + 1, findings=tuple(findings))
+
+    async def _note_revoked(self, certificate: Certificate, *, elsewhere: bool = False) -> None:
         now = self.clock.now()
-        revocation = rules.revocation_of(certificate, policy_digest=self.in_force.policy.digest, now=now)
+        revocation = rules.revocation_of(
+            certificate, policy_digest=self.in_force.policy.digest, now=now, elsewhere=elsewhere
+        )
+        if elsewhere:
+            log.warning("it was revoked elsewhere before", request=certificate.id)
         event = events.CertificateRevoked(
             request_id=certificate.id,
             approval_group=certificate.approval_group,
@@ -74,23 +132,20 @@ class Revoking:
             reason=revocation.reason,
             revoked_at=now,
         )
-        await self._store_and_announce(certificate, CertificateState.REVOKED, event)
+        revoked = certificate.model_copy(update={"state": CertificateState.REVOKED, "revoked_for": revocation.reason})
+        await self._store_and_announce(revoked, event)
 
     async def _give_up(self, certificate: Certificate, findings: tuple[Finding, ...]) -> None:
         log.error("the CA refused to revoke", request=certificate.id, findings=[found.message for found in findings])
-        if certificate.reason is None:
-            raise ValueError("an accepted revocation has a reason")
         event = events.RevocationFailed(
             request_id=certificate.id,
             approval_group=certificate.approval_group,
-            reason=certificate.reason,
+            reason=certificate.asked.reason,
             findings=findings,
         )
-        await self._store_and_announce(certificate, CertificateState.LIVE, event)
+        await self._store_and_announce(rules.ended(certificate, findings), event)
 
-    async def _store_and_announce(
-        self, certificate: Certificate, state: CertificateState, event: events.LifecycleEvent
-    ) -> None:
+    async def _store_and_announce(self, certificate: Certificate, event: events.LifecycleEvent) -> None:
         """Store the new state with the event that follows from it, then publish the event."""
         sequence = certificate.sequence + 1
         outgoing = publish_event(
@@ -103,8 +158,8 @@ class Revoking:
         stored = await self.certificates.replace(
             certificate.model_copy(
                 update={
-                    "state": state,
                     "sequence": sequence,
+                    "deadline_ms": None,
                     "unpublished": (outgoing,),
                     "due": milliseconds(self.clock.now().timestamp()),
                 }
@@ -119,6 +174,22 @@ class Revoking:
         due = certificate.due if certificate.state is CertificateState.REVOKING else None  # asked for again meanwhile
         await self.certificates.replace(certificate.model_copy(update={"unpublished": (), "due": due}))
 
-    async def _due_in(self, certificate: Certificate, wait: timedelta) -> Certificate:
+    async def _standing(self, certificate: Certificate) -> Standing:
+        return await self.ca.standing(
+            certificate.order_id, certificate.certificate_id, certificate.serial_number, certificate.asked.id
+        )
+
+    async def _claim(self, certificate: Certificate) -> Certificate:
+        """Take it up: for one lease nobody else does."""
+        return await self._keep(certificate, self.lease, tries=certificate.asked.tries + 1)
+
+    async def _keep(self, certificate: Certificate, wait: timedelta, **update: object) -> Certificate:
         due = milliseconds((self.clock.now() + wait).timestamp())
-        return await self.certificates.replace(certificate.model_copy(update={"due": due}))
+        asked = certificate.asked.model_copy(update=update)
+        return await self.certificates.replace(certificate.model_copy(update={"revocation": asked, "due": due}))
+
+
+def _notes(certificate: Certificate) -> str:
+    """What travels to the CA: the notes, and the mark by which a request for this is known again."""
+    asked = certificate.asked
+    return f"{asked.notes} [{asked.id}]".strip()

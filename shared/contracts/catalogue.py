@@ -112,6 +112,12 @@ COMMANDS: tuple[CommandContract, ...] = (
     CommandContract(
         "ra.certificate.revoke.v1", commands.RevokeCertificate, Duty.REVOKER, "revoke", replies.RevokeResult
     ),
+    CommandContract(
+        "ra.revocation.confirm.v1", commands.ConfirmRevocation, Duty.REVOKER, "confirm", replies.RevocationResult
+    ),
+    CommandContract("ra.revocation.deny.v1", commands.DenyRevocation, Duty.REVOKER, "deny", replies.RevocationResult),
+    CommandContract("ra.revocation.show.v1", commands.ShowRevocation, Duty.REVOKER, "show", replies.RevocationResult),
+    CommandContract("ra.revocation.list.v1", commands.ListRevocations, Duty.REVOKER, "list", replies.RevocationsResult),
 )
 
 EVENTS: tuple[EventContract, ...] = (
@@ -130,12 +136,14 @@ EVENTS: tuple[EventContract, ...] = (
         "ra.certificate.quarantined.v1", events.CertificateQuarantined, Duty.ISSUER, "certificate.quarantined"
     ),
     EventContract("ra.withdrawal.granted.v1", events.WithdrawalGranted, Duty.ISSUER, "withdrawal.granted"),
+    EventContract("ra.revocation.asked.v1", events.RevocationAsked, Duty.REVOKER, "revocation.asked"),
     EventContract("ra.certificate.revoked.v1", events.CertificateRevoked, Duty.REVOKER, "certificate.revoked"),
     EventContract("ra.revocation.failed.v1", events.RevocationFailed, Duty.REVOKER, "revocation.failed"),
 )
 
 NEWS: tuple[NewsContract, ...] = (
     NewsContract("ra.product.facts.v1", events.ProductFactsTaken, Duty.ISSUER, "product.facts"),
+    NewsContract("ra.key.blocked.v1", events.KeyBlocked, Duty.REVOKER, "key.blocked"),
     NewsContract("ra.withdrawal.asked.v1", events.WithdrawalAsked, Duty.APPROVAL, "withdrawal.asked"),
     NewsContract("ra.withdrawal.refused.v1", events.WithdrawalRefused, Duty.ISSUER, "withdrawal.refused"),
 )

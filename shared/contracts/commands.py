@@ -1,15 +1,17 @@
 """Commands: what identities ask of the duties, in the imperative."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
 from shared.contracts.content import Notes
-from shared.contracts.statement import DecisionStatement, EditStatement, SubmissionStatement
+from shared.contracts.statement import ConfirmationStatement, DecisionStatement, EditStatement, SubmissionStatement
 from shared.vocabulary.model import Model
-from shared.vocabulary.names import ApprovalGroupField, IdentityField, OrderId, RequestIdField
+from shared.vocabulary.names import ApprovalGroupField, IdentityField, OrderId, RequestIdField, SerialNumber
 from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.revocations import OPEN_REVOCATIONS, CertificateState
+from shared.x509.possession import PossessionProof
 
 PageSize = Annotated[int, Field(ge=1, le=200)]
 
@@ -158,9 +160,58 @@ class FailOrder(Model):
     """Its requesters read this."""
 
 
-class RevokeCertificate(Model):
+class NamedCertificate(Model):
+    """A command about a certificate, named by its request or by its serial number."""
+
+    request_id: RequestIdField | None = None
+    serial_number: SerialNumber | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.request_id is None) == (self.serial_number is None):
+            raise ValueError("it is named either by its request or by its serial number")
+        return self
+
+    @property
+    def named(self) -> str:
+        """The name that is given."""
+        return self.request_id or self.serial_number or ""
+
+
+class RevokeCertificate(NamedCertificate):
     """Revoke an issued certificate. Answered by `RevokeResult` once it is accepted, not yet done."""
 
-    request_id: RequestIdField
     reason: RevocationReason
     notes: Annotated[Notes, StringConstraints(max_length=1_000)] = ""
+    proof: PossessionProof | None = None
+    """By whoever holds the certificate's private key and has no other right to this; for key compromise only."""
+
+
+class ConfirmRevocation(Model):
+    """Confirm a revocation that waits for this, by a signed statement. Answered by `RevocationResult`."""
+
+    request_id: RequestIdField
+    confirmation: ConfirmationStatement
+
+
+class DenyRevocation(Model):
+    """End a revocation that waits for confirmation, by a signed statement. Answered by `RevocationResult`."""
+
+    request_id: RequestIdField
+    confirmation: ConfirmationStatement
+
+
+class ShowRevocation(NamedCertificate):
+    """Ask where the revocation of a certificate stands. Answered by `RevocationResult`."""
+
+
+class ListRevocations(Model):
+    """List the revocations of one's groups by request id, the oldest first. Answered by `RevocationsResult`."""
+
+    approval_group: ApprovalGroupField | None = None
+    states: Annotated[tuple[CertificateState, ...], Field(min_length=1, max_length=len(CertificateState))] = (
+        OPEN_REVOCATIONS
+    )
+    after: RequestIdField | None = None
+    """Go on from here: only requests younger than this one."""
+    limit: PageSize = 50

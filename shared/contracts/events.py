@@ -183,6 +183,18 @@ class CertificateQuarantined(LifecycleEvent):
     findings: tuple[Finding, ...]
 
 
+class RevocationAsked(LifecycleEvent):
+    """Revoker: somebody who may has asked for its revocation; the request stands where it stood."""
+
+    state = State.ISSUED
+    reason: RevocationReason
+    by: IdentityField
+    deadline: datetime
+    """By when it has to be revoked."""
+    awaits: int = 0
+    """How many people must confirm it before it is sent to the CA."""
+
+
 class CertificateRevoked(LifecycleEvent):
     """Revoker: the CA revoked it."""
 
@@ -193,7 +205,7 @@ class CertificateRevoked(LifecycleEvent):
 
 
 class RevocationFailed(LifecycleEvent):
-    """Revoker: the CA refused to revoke; the certificate stays as it was and operators are alarmed."""
+    """Revoker: the CA refused, or a person denied the revocation; the certificate stays as it was."""
 
     state = State.ISSUED
     reason: RevocationReason
@@ -236,6 +248,13 @@ class ProductFactsTaken(Model):
 
     signing_certificate: SigningCertificateField
     facts: CompactJws
+
+
+class KeyBlocked(Model):
+    """Revoker: this key was reported as compromised; nothing is requested or ordered with it from now on."""
+
+    approval_group: ApprovalGroupField
+    block: CompactJws
 
 
 class RequestNotice(Model):

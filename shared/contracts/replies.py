@@ -19,11 +19,13 @@ from shared.vocabulary.names import (
     EmailAddress,
     ExtensionProfileField,
     IdentityField,
+    MessageIdField,
     RequestIdField,
     SigningCertificateField,
 )
 from shared.vocabulary.orders import OrderState
 from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.revocations import CertificateState
 from shared.vocabulary.states import State
 from shared.x509.profiles import DnProfile, ExtensionProfile
 
@@ -379,6 +381,14 @@ class SettleResult(Result):
     state: OrderState
 
 
+class OtherCertificate(Result):
+    """Another certificate that is not revoked."""
+
+    request_id: RequestIdField
+    serial_number: str
+    not_after: datetime
+
+
 class RevokeResult(Result):
     """The revocation is accepted and under way, or was done before."""
 
@@ -386,3 +396,45 @@ class RevokeResult(Result):
     state: State
     reason: RevocationReason
     certificate: DigestField
+    deadline: datetime | None = None
+    """By when it has to be revoked."""
+    awaits: int = 0
+    """How many people must confirm it first."""
+    same_key: tuple[OtherCertificate, ...] = ()
+    """After a key compromise: what else is good with the same key, as far as the sender may have it revoked."""
+
+
+class Revocation(Result):
+    """Where the revocation of one certificate stands."""
+
+    request_id: RequestIdField
+    revocation_id: MessageIdField
+    """Of this asking: what a confirmation names."""
+    state: CertificateState
+    approval_group: ApprovalGroupField
+    serial_number: str
+    certificate: DigestField
+    reason: RevocationReason
+    notes: str
+    by: IdentityField
+    asked_at: datetime
+    deadline: datetime
+    needed: int
+    """How many people must confirm it."""
+    confirmed_by: tuple[IdentityField, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """Why it stands where it stands."""
+
+
+class RevocationResult(Result):
+    """Where a revocation stands."""
+
+    request_id: RequestIdField
+    revocation: Revocation
+
+
+class RevocationsResult(Result):
+    """One page of revocations; `more` says whether to ask again `after` the last one."""
+
+    revocations: tuple[Revocation, ...]
+    more: bool

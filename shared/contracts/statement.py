@@ -34,6 +34,7 @@ class UnsignedSubmission(Model):
 SubmissionStatement = Annotated[JwsStatement | UnsignedSubmission, Field(discriminator="kind")]
 DecisionStatement = JwsStatement
 EditStatement = JwsStatement
+ConfirmationStatement = JwsStatement
 
 
 class RevisionStatement(JwsStatement):

@@ -10,6 +10,7 @@ from shared.contracts.events import Evidence
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import SKEW
+from shared.evidence.revocations import verify_revocation
 from shared.evidence.steps import DecisionKind, Issuance, Revision, Revocation
 from shared.evidence.verification import (
     VerifiedDecision,
@@ -18,15 +19,15 @@ from shared.evidence.verification import (
     verify_decisions,
     verify_issuance,
     verify_revision,
-    verify_revocation,
 )
 from shared.policy.fitness import last_day, purposes_of
 from shared.policy.products import product_of
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.model import Model, mistakes
 from shared.vocabulary.names import RequestIdField
-from shared.x509.certificate import identify_certificate, parse_certificate, verify_chain
+from shared.x509.certificate import CertificateIdentity, identify_certificate, parse_certificate, verify_chain
 from shared.x509.comparison import ApprovedFields, compare_with_approved
+from shared.x509.possession import is_proven
 
 MOST_BACKDATED = timedelta(hours=48)
 """How long before its issue a certificate may begin (BR 7.1.2.7)."""
@@ -102,8 +103,7 @@ def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Sto
     )
     revocation = verify_revocation(evidence, signed, anchor, now=now)
     if revocation is not None:
-        if revocation.certificate != leaf.sha256 or revocation.serial_number != leaf.serial_hex:
-            raise RefusedError(finding("evidence.revocation-differs", "another certificate was revoked"))
+        _check_revoked(revocation, leaf)
         steps.append(_revoked(revocation))
     return Story(
         request_id=file.request_id,
@@ -183,8 +183,14 @@ def _revised(revision: VerifiedRevision, anchor: Anchor) -> str:
     return f"{revision.signed_at.isoformat()}  {who} as revision {number}, {revision.digest}"
 
 
+def _check_revoked(revocation: Revocation, leaf: CertificateIdentity) -> None:
+    if revocation.certificate != leaf.sha256 or revocation.serial_number != leaf.serial_hex:
+        raise RefusedError(finding("evidence.revocation-differs", "another certificate was revoked"))
+    if revocation.proof is not None and not is_proven(leaf.spki, revocation.proof):
+        raise RefusedError(finding("evidence.proof-differs", "nobody showed that they hold this private key"))
+
+
 def _revoked(revocation: Revocation) -> str:
-    return (
-        f"{revocation.revoked_at.isoformat()}  revoker revoked it: {revocation.reason}, "
-        f"asked by {revocation.requested_by}"
-    )
+    by = f"asked by {revocation.requested_by}" + (", who held its private key" if revocation.proof else "")
+    confirmed = f", confirmed by {len(revocation.confirmations)}" if revocation.confirmations else ""
+    return f"{revocation.revoked_at.isoformat()}  revoker revoked it: {revocation.reason}, {by}{confirmed}"

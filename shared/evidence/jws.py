@@ -45,7 +45,9 @@ class Typ(StrEnum):
     VERDICT = "ra-verdict+jws"
     INTENT = "ra-intent+jws"
     ISSUANCE = "ra-issuance+jws"
+    CONFIRMATION = "ra-revocation-confirmation+jws"
     REVOCATION = "ra-revocation+jws"
+    KEY_BLOCK = "ra-key-block+jws"
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,26 @@ from pydantic import Field, StringConstraints, model_validator
 
 from shared.contracts.content import EditedContent, Line, Notes
 from shared.contracts.events import MOST_REVISIONS
+from shared.contracts.statement import CompactJws
 from shared.policy.fitness import Proposal
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Blob, Model, is_none
-from shared.vocabulary.names import DigestField, EmailAddress, IdentityField, PersonField, RequestIdField
+from shared.vocabulary.names import (
+    DigestField,
+    EmailAddress,
+    IdentityField,
+    MessageIdField,
+    PersonField,
+    RequestIdField,
+    SerialNumber,
+)
 from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.revocations import Confirmation
 from shared.x509.csr import parse_csr
 from shared.x509.extensions import MAX_EXTENSIONS, CertificateExtension
 from shared.x509.names import DistinguishedName, SubjectAltNames
+from shared.x509.possession import PossessionProof
 
 MOST_IN_A_CHAIN = 10
 """Of certificates that the CA sends; how many are a good chain, `verify_chain` says."""
@@ -25,7 +36,6 @@ MOST_IN_A_CHAIN = 10
 MOST_AT_ONCE = 50
 """Of requests decided on by one signature: each of them carries all of it."""
 DecisionNote = Annotated[str, StringConstraints(max_length=1_000)]
-SerialNumber = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{1,40}\z")]
 
 
 class Edit(EditedContent):
@@ -206,6 +216,18 @@ class Issuance(Model):
     policy_digest: DigestField
 
 
+class RevocationConfirmation(Model):
+    """Step 6: a person's word on one asking for the revocation of one certificate."""
+
+    request_id: RequestIdField
+    revocation_id: MessageIdField
+    certificate: DigestField
+    reason: RevocationReason
+    confirmation: Confirmation
+    approver: IdentityField
+    note: DecisionNote = ""
+
+
 class Revocation(Model):
     """Step 6: what the revoker revoked."""
 
@@ -218,4 +240,25 @@ class Revocation(Model):
     requested_by: IdentityField
     requested_at: datetime
     revoked_at: datetime
+    policy_digest: DigestField
+    revocation_id: MessageIdField | None = Field(default=None, exclude_if=is_none)
+    proof: PossessionProof | None = Field(default=None, exclude_if=is_none)
+    """By which whoever asked held the private key."""
+    confirmations: Annotated[tuple[CompactJws, ...], Field(max_length=20, exclude_if=operator.not_)] = ()
+    """Of the people who had to confirm it."""
+    replaces: RevocationReason | None = Field(default=None, exclude_if=is_none)
+    """The reason for which it was revoked before."""
+    elsewhere: Annotated[bool, Field(exclude_if=operator.not_)] = False
+    """Whether it was revoked at the CA before it was asked for here."""
+
+
+class KeyBlock(Model):
+    """What the revoker knows of a key: a certificate with it was reported as compromised."""
+
+    key: DigestField
+    """Of the SubjectPublicKeyInfo, DER."""
+    request_id: RequestIdField
+    certificate: DigestField
+    reported_by: IdentityField
+    reported_at: datetime
     policy_digest: DigestField

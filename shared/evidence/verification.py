@@ -22,7 +22,6 @@ from shared.evidence.steps import (
     Edit,
     Issuance,
     Revision,
-    Revocation,
     Verdict,
     proposal_of,
 )
@@ -440,27 +439,3 @@ def read_issuance(token: str, anchor: Anchor, *, now: datetime) -> tuple[Verifie
     """
     signed = verify(token, Typ.ISSUANCE, anchor.duties[Duty.ISSUER], now=now)
     return signed, Issuance.read(signed.payload, code="evidence.issuance-invalid")
-
-
-def verify_revocation(evidence: Evidence, issuance: Verified, anchor: Anchor, *, now: datetime) -> Revocation | None:
-    """Step 6: what the revoker says it revoked, if it did.
-
-    Raises:
-        RefusedError: with every finding.
-    """
-    if evidence.revocation is None:
-        return None
-    revocation = read_revocation(evidence.revocation, anchor, now=now)
-    if revocation.issuance != issuance.digest:
-        raise RefusedError(finding("evidence.revocation-differs", "another certificate was revoked"))
-    return revocation
-
-
-def read_revocation(token: str, anchor: Anchor, *, now: datetime) -> Revocation:
-    """The revoker's signed word on what it revoked, on its own.
-
-    Raises:
-        RefusedError: the signature does not hold or the payload is malformed.
-    """
-    signed = verify(token, Typ.REVOCATION, anchor.duties[Duty.REVOKER], now=now)
-    return Revocation.read(signed.payload, code="evidence.revocation-invalid")

@@ -234,7 +234,7 @@ class Runtime:
             raise RefusedError.of(mistakes(error, code="message.invalid")) from None
         if route.duty is not None:
             _check_event(envelope, has_sequence=issubclass(route.model, LifecycleEvent))
-        about = getattr(envelope.data, "request_id", header.subject)
+        about = getattr(envelope.data, "request_id", None) or header.subject
         if about != header.subject:
             raise RefusedError(finding("message.subject-differs", "the subject is not the request's id", value=about))
         return Received(

@@ -47,7 +47,13 @@ INDEXES: Mapping[Duty, tuple[Index, ...]] = {
         Index("orders", ("state", "approval_group")),
         Index("refusals", ("request_id",)),
     ),
-    Duty.REVOKER: _due_in("certificates"),
+    Duty.REVOKER: (
+        *_due_in("certificates"),
+        Index("certificates", ("serial_number",)),
+        Index("certificates", ("key", "_id")),
+        Index("certificates", ("state", "approval_group")),
+        Index("certificates", ("deadline_ms",)),
+    ),
 }
 
 

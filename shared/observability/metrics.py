@@ -324,6 +324,29 @@ class PolicyMetrics:
         self._refused.inc()
 
 
+class RevocationMetrics:
+    """The clocks of open revocations."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._open = Gauge(
+            "ra_revocations_open",
+            "Open revocations of which at least so many hundredths of the time allowed are over.",
+            ["used"],
+            registry=registry,
+        )
+        self._oldest = Gauge(
+            "ra_revocation_clock_used_ratio",
+            "Of the open revocation that is nearest to its deadline: which part of the time allowed is over.",
+            registry=registry,
+        )
+
+    def clocks(self, used: Collection[float], marks: Iterable[int]) -> None:
+        """So much of the time allowed is over, of each open revocation."""
+        for mark in (0, *marks):
+            self._open.labels(str(mark)).set(sum(each * 100 >= mark for each in used))
+        self._oldest.set(max(used, default=0.0))
+
+
 class ReconciliationMetrics:
     """What a reconciliation with the CA found, for a file that Prometheus' node exporter collects."""
 

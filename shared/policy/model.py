@@ -18,6 +18,7 @@ from shared.vocabulary.names import (
     SigningCertificateField,
 )
 from shared.vocabulary.permissions import Permission
+from shared.vocabulary.reasons import RevocationReason
 from shared.x509.profiles import Description, DnProfile, ExtensionProfile
 
 DUTY_NAMES = frozenset(str(duty) for duty in Duty)
@@ -110,6 +111,15 @@ class ApprovalGroup(Model):
     reminders_hours: Annotated[tuple[Annotated[StrictInt, Field(ge=1)], ...], Field(max_length=10)] = ()
     """How long after a request came the approvers are reminded of it."""
     approvals_stay_good_hours: Annotated[StrictInt, Field(ge=1, le=24 * 90)] = 24 * 14
+
+    revocation_approvals: dict[RevocationReason, Annotated[StrictInt, Field(ge=1, le=20)]] = Field(default_factory=dict)
+    """How many people must confirm a revocation, by its reason, before it is sent; nobody for those not named."""
+
+    @model_validator(mode="after")
+    def _lets_no_key_wait(self) -> Self:
+        if RevocationReason.KEY_COMPROMISE in self.revocation_approvals:
+            raise ValueError("a revocation for keyCompromise waits for nobody: leave it out of `revocation_approvals`")
+        return self
 
     @model_validator(mode="after")
     def _reminds_in_time(self) -> Self:

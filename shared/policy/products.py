@@ -7,8 +7,18 @@ https://dev.digicert.com/en/certcentral-apis/services-api/orders.html for the pr
 from dataclasses import dataclass
 
 from shared.policy.model import Trust
+from shared.vocabulary.reasons import RevocationReason
 from shared.x509.comparison import CertificateKind
 from shared.x509.profiles import NameKind
+
+TLS_REASONS = (
+    RevocationReason.UNSPECIFIED,
+    RevocationReason.KEY_COMPROMISE,
+    RevocationReason.AFFILIATION_CHANGED,
+    RevocationReason.SUPERSEDED,
+    RevocationReason.CESSATION_OF_OPERATION,
+)
+"""For which DigiCert revokes a TLS certificate (BR 7.2.2), public or private."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,8 @@ class Product:
     key_types_refused: frozenset[str] = frozenset()
     lint_known: frozenset[str] = frozenset()
     """Codes of errors that the linter finds in this product's certificates and that have been judged to do no harm."""
+    revocation_reasons: tuple[RevocationReason, ...] = TLS_REASONS
+    """For which its certificates can be revoked."""
 
     @property
     def trust(self) -> Trust:

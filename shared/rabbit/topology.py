@@ -39,7 +39,10 @@ INBOX_KEEPS_MS = 14 * 24 * 3600 * 1000
 NO_RIGHT = "^$"
 
 LISTENERS: Mapping[Duty, tuple[str, ...]] = {
-    Duty.INTAKE: tuple(f"{contract.duty}.{contract.key}.#" for contract in EVENTS if contract.duty is not Duty.INTAKE),
+    Duty.INTAKE: (
+        *(f"{contract.duty}.{contract.key}.#" for contract in EVENTS if contract.duty is not Duty.INTAKE),
+        "revoker.key.blocked.#",
+    ),
     Duty.APPROVAL: (
         "intake.request.accepted.#",
         "issuer.request.returned.#",
@@ -47,7 +50,7 @@ LISTENERS: Mapping[Duty, tuple[str, ...]] = {
         "issuer.withdrawal.granted.#",
         "issuer.withdrawal.refused.#",
     ),
-    Duty.ISSUER: ("approval.request.approved.#", "approval.withdrawal.asked.#"),
+    Duty.ISSUER: ("approval.request.approved.#", "approval.withdrawal.asked.#", "revoker.key.blocked.#"),
     Duty.REVOKER: ("issuer.certificate.issued.#", "issuer.certificate.quarantined.#"),
 }
 """Which events each duty listens to, as binding keys."""
@@ -271,6 +274,7 @@ _NEEDED = {
     "edit": Permission.EDIT,
     "approve": Permission.DECIDE,
     "deny": Permission.DECIDE,
+    "confirm": Permission.DECIDE,
     "settle": Permission.AUDIT,
     "fail": Permission.AUDIT,
 }

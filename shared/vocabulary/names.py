@@ -39,6 +39,8 @@ DnProfileField = Annotated[DnProfileName, _NAME]
 RequestIdField = Annotated[RequestId, _UUID7]
 MessageIdField = Annotated[MessageId, _UUID]
 DigestField = Annotated[Digest, _DIGEST]
+SerialNumber = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{1,40}\z")]
+"""A certificate's, in lower-case hexadecimal digits without leading zeros."""
 EmailAddress = Annotated[
     str,
     StringConstraints(max_length=254, pattern=r"\A[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}\z"),

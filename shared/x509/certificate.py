@@ -1,12 +1,14 @@
 """Certificates as the CA returns them, and the chains above them (RFC 5280)."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtensionOID
 
 from shared.errors import RefusedError
@@ -17,6 +19,8 @@ from shared.x509.decoding import Kind, pem_text, read_one, refusing
 from shared.x509.extensions import extension_name, purpose_name, usages_of
 from shared.x509.keys import spki_digest
 from shared.x509.names import DistinguishedName, SubjectAltNames, read_general_names
+
+ReadT = TypeVar("ReadT")
 
 MAX_CERTIFICATE_BYTES = 64 * 1024
 MAX_SERIAL_BITS = 160
@@ -133,6 +137,10 @@ class CertificateIdentity:
     serial_hex: str
     sha256: Digest
     not_after: datetime
+    issuer: str
+    """The issuer's name (RFC 4514); empty if it can't be read."""
+    spki: bytes
+    """The SubjectPublicKeyInfo, DER; empty if it can't be read."""
 
 
 def identify_certificate(der: bytes) -> CertificateIdentity:
@@ -142,7 +150,18 @@ def identify_certificate(der: bytes) -> CertificateIdentity:
     """
     with refusing("certificate.unreadable", "this is not an X.509 certificate that can be read (RFC 5280)"):
         certificate = x509.load_der_x509_certificate(der)
-        return CertificateIdentity(f"{_serial(certificate):x}", digest_of(der), certificate.not_valid_after_utc)
+        serial, ends = f"{_serial(certificate):x}", certificate.not_valid_after_utc
+    issuer = _if_readable(certificate.issuer.rfc4514_string)
+    spki = _if_readable(lambda: certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return CertificateIdentity(serial, digest_of(der), ends, issuer or "", spki or b"")
+
+
+def _if_readable(read: Callable[[], ReadT]) -> ReadT | None:
+    try:
+        with refusing("certificate.unreadable", "a part of this certificate can't be read"):
+            return read()
+    except RefusedError:
+        return None
 
 
 def was_issued_by(certificate: IssuedCertificate, intermediate: IssuedCertificate) -> bool:

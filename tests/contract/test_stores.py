@@ -18,8 +18,8 @@ from services.intake.mail.queueing import with_mails
 from services.intake.model import KnownKey, RequestRecord
 from services.intake.tally import Tally, first_tally
 from services.issuer.adapters.accounts import MongoAccounts
-from services.issuer.adapters.orders import MongoFeedMarks, MongoOrders, MongoRefusals
-from services.issuer.model import EvidenceRefusal, FeedMark, Order
+from services.issuer.adapters.orders import MongoBlockedKeys, MongoFeedMarks, MongoOrders, MongoRefusals
+from services.issuer.model import BlockedKey, EvidenceRefusal, FeedMark, Order
 from services.issuer.ports import Backlog
 from services.revoker.adapters.certificates import MongoCertificates
 from services.revoker.model import Certificate
@@ -38,6 +38,7 @@ from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from shared.vocabulary.states import State
 from tests.fakes.samples import OUTGOING, STRANGE, sample_aggregates
 from tests.fakes.stores import (
+    MemoryBlockedKeys,
     MemoryCases,
     MemoryCertificates,
     MemoryFeedMarks,
@@ -56,6 +57,7 @@ OWNERS: dict[type[Aggregate], Duty] = {
     Case: Duty.APPROVAL,
     Order: Duty.ISSUER,
     EvidenceRefusal: Duty.ISSUER,
+    BlockedKey: Duty.ISSUER,
     FeedMark: Duty.ISSUER,
     Account: Duty.ISSUER,
     Certificate: Duty.REVOKER,
@@ -67,6 +69,7 @@ IN_MEMORY: dict[type[Aggregate], Callable[[], Any]] = {
     Case: MemoryCases,
     Order: MemoryOrders,
     EvidenceRefusal: MemoryRefusals,
+    BlockedKey: MemoryBlockedKeys,
     FeedMark: MemoryFeedMarks,
     Account: MemoryAccounts,
     Certificate: MemoryCertificates,
@@ -78,6 +81,7 @@ IN_MONGO: dict[type[Aggregate], Callable[[Database], Any]] = {
     Case: MongoCases,
     Order: MongoOrders,
     EvidenceRefusal: MongoRefusals,
+    BlockedKey: MongoBlockedKeys,
     FeedMark: MongoFeedMarks,
     Account: MongoAccounts,
     Certificate: MongoCertificates,

@@ -15,7 +15,8 @@ from services.issuer.ports import (
     PlacedOrder,
     Sought,
 )
-from services.revoker.ports import RevocationRefusedError
+from services.revoker.ports import NotNowError as RevokerNotNowError
+from services.revoker.ports import RevocationRefusedError, Standing
 from shared.errors import UnavailableError
 from shared.policy.compatibility import Combination, ProductFacts
 from shared.vocabulary.findings import Finding, finding
@@ -223,36 +224,65 @@ class FakeCa:
 
 @dataclass
 class FakeRevocations:
-    """Revokes at once, unless `wants_approval`."""
+    """Revokes at once, unless `wants_approval` or a `reissue` is pending."""
 
     revoked: list[tuple[CertificateId, RevocationReason]] = field(default_factory=list)
     calls: int = 0
+    notes: list[str] = field(default_factory=list)
     steps: Steps = field(default_factory=Steps)
     away: bool = False
+    busy: bool = False
     refuses: bool = False
     silent: bool = False
     wants_approval: bool = False
+    approves: bool = True
+    reissue: bool = False
+    requests: dict[int, tuple[CertificateId, RevocationReason, str]] = field(default_factory=dict)
+    """Those that wait for approval, with their notes."""
+    rejected: set[int] = field(default_factory=set)
 
-    async def revoke(self, certificate_id: CertificateId, reason: RevocationReason, notes: str) -> bool:
-        assert notes is not None
+    async def revoke(self, certificate_id: CertificateId, reason: RevocationReason, notes: str) -> int | None:
         self.calls += 1
+        self.notes.append(notes)
         self.steps.step("before revoking")
         self._reach()
-        if self.refuses or any(known == certificate_id for known, _ in self.revoked):
+        if self.refuses or self.reissue or any(known == certificate_id for known, _ in self.revoked):
             raise RevocationRefusedError(REFUSAL)
+        request = None
         if self.wants_approval:
-            return False
-        self.revoked.append((certificate_id, reason))
+            request = len(self.requests) + 1
+            self.requests[request] = certificate_id, reason, notes
+        else:
+            self.revoked.append((certificate_id, reason))
         self.steps.step("after revoking")
         if self.silent:
             raise UnavailableError("the CA", "no answer")
-        return True
+        return request
 
-    async def is_revoked(self, order_id: OrderId, serial_number: str) -> bool:
+    async def approve(self, request: int, notes: str) -> None:
+        assert notes is not None
+        self.steps.step("before approving")
+        self._reach()
+        if not self.approves or request not in self.requests:
+            raise RevocationRefusedError(REFUSAL)
+        self.revoked.append(self.requests.pop(request)[:2])
+        self.steps.step("after approving")
+
+    async def standing(
+        self, order_id: OrderId, certificate_id: CertificateId, serial_number: str, mark: str
+    ) -> Standing:
         assert order_id, serial_number
         self._reach()
-        return bool(self.revoked)
+        waiting = [number for number, (*_, notes) in self.requests.items() if mark in notes]
+        return Standing(
+            is_revoked=any(known == certificate_id for known, _ in self.revoked),
+            is_reissued=self.reissue,
+            open_request=waiting[0] if waiting else None,
+            rejected=frozenset(self.rejected),
+        )
 
     def _reach(self) -> None:
+        if self.busy:
+            raise RevokerNotNowError("the rate limit is used up", wait=7.0)
         if self.away:
             raise UnavailableError("the CA", "the test took it away")

@@ -18,11 +18,13 @@ from services.approval.model import KnownFacts
 from services.approval.resending import ResendVerdictHandler
 from services.approval.verdicts import Verdicts
 from services.approval.waiting import ListPendingHandler
+from services.intake import blocking as intake_blocking
 from services.intake import handlers as intake
 from services.intake.announcing import Announcer
 from services.intake.config import MailSettings
 from services.intake.ports import RequestStore
 from services.intake.summary import ShowSummaryHandler
+from services.issuer import blocking as issuer_blocking
 from services.issuer import handlers as issuer
 from services.issuer import operators
 from services.issuer.books import Books, Pace
@@ -34,6 +36,7 @@ from services.issuer.model import Order
 from services.issuer.ordering import Ordering
 from services.issuer.recovering import Recovery
 from services.issuer.withdrawing import WithdrawalAskedHandler
+from services.revoker import confirming
 from services.revoker import handlers as revoker
 from services.revoker.model import Certificate
 from services.revoker.revoking import Revoking
@@ -72,6 +75,7 @@ from tests.fakes.faults import Steps
 from tests.fakes.linter import MemoryLinter
 from tests.fakes.published import MemoryPublishedKeys
 from tests.fakes.stores import (
+    MemoryBlockedKeys,
     MemoryCases,
     MemoryCertificates,
     MemoryFacts,
@@ -264,6 +268,7 @@ class Intake(InProcess):
             (commands.ShowSummary, ShowSummaryHandler(self.requests, self.tallies, in_force, clock)),
             (commands.ListPublications, intake.ListPublicationsHandler(requests, in_force, clock)),
             (commands.ExportEvidence, intake.ExportEvidenceHandler(requests, in_force, clock)),
+            (events.KeyBlocked, intake_blocking.KeyBlockedHandler(self.keys, in_force, clock)),
             *((contract.model, lifecycle_handler) for contract in EVENTS if contract.duty is not Duty.INTAKE),
         )
 
@@ -344,6 +349,7 @@ class Issuer(InProcess):
     def __init__(self, policy_text: str | None = None, *, steps: Steps | None = None) -> None:
         steps = steps or Steps()
         self.orders, self.refusals, self.marks = MemoryOrders(), MemoryRefusals(), MemoryFeedMarks()
+        self.blocked = MemoryBlockedKeys()
         self.orders.steps = steps
         self.offered: list[Order] = []
         super().__init__(Duty.ISSUER, policy_text, steps=steps)
@@ -359,6 +365,7 @@ class Issuer(InProcess):
             recovery=Recovery(self.ca, self.clock, pace, begun=self.clock.now()),
             following=Following(books, self.ca, on_pending=lambda: None),
             ca=self.ca,
+            blocked=self.blocked,
             fit=self.new_fit(),
             in_force=self.in_force,
             key=self.key,
@@ -392,6 +399,7 @@ class Issuer(InProcess):
         return routes(
             (events.RequestApproved, approved),
             (events.WithdrawalAsked, WithdrawalAskedHandler(orders, in_force, clock)),
+            (events.KeyBlocked, issuer_blocking.KeyBlockedHandler(self.blocked, in_force, clock)),
             (commands.DenyRequest, issuer.DenialWitness(orders, in_force, clock)),
             (commands.DownloadCertificate, issuer.DownloadCertificateHandler(orders, in_force, clock)),
             (commands.ListOrders, operators.ListOrdersHandler(orders, in_force, clock)),
@@ -432,13 +440,18 @@ class Revoker(InProcess):
     def routes(self) -> Routes:
         certificates, in_force, clock = self.certificates, self.in_force, self.clock
         issued = revoker.CertificateIssuedHandler(certificates, in_force, self.evidence, clock)
+        confirmation = confirming.ConfirmationHandler(certificates, in_force, clock, self.offered.append)
         return routes(
             (events.CertificateIssued, issued),
             (events.CertificateQuarantined, issued),
             (
                 commands.RevokeCertificate,
-                revoker.RevokeCertificateHandler(certificates, in_force, clock, self.offered.append),
+                revoker.RevokeCertificateHandler(certificates, in_force, self.key, clock, self.offered.append),
             ),
+            (commands.ConfirmRevocation, confirmation),
+            (commands.DenyRevocation, confirmation),
+            (commands.ShowRevocation, confirming.ShowRevocationHandler(certificates, in_force, clock)),
+            (commands.ListRevocations, confirming.ListRevocationsHandler(certificates, in_force, clock)),
         )
 
     async def work_off(self) -> None:

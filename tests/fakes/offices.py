@@ -51,7 +51,7 @@ from tests.fakes.broker import MemoryPublisher
 from tests.fakes.duties import event, lifecycle
 from tests.fakes.faults import CrashError, Steps
 from tests.fakes.linter import MemoryLinter
-from tests.fakes.stores import MemoryFeedMarks, MemoryOrders, MemoryRefusals
+from tests.fakes.stores import MemoryBlockedKeys, MemoryFeedMarks, MemoryOrders, MemoryRefusals
 from tests.fakes.virtual_time import VirtualClock
 from tests.sandbox.account import Sandbox
 from tests.sandbox.app import build_app
@@ -307,6 +307,7 @@ class Process:
             recovery=Recovery(ca, clock, pace, begun=clock.now()),
             following=Following(books, ca, on_pending=orders_wait.set),
             ca=ca,
+            blocked=MemoryBlockedKeys(),
             fit=FitChecks(ca, self.in_force, lambda _: None, key, publisher.publish, clock, self._failed),
             in_force=self.in_force,
             key=key,

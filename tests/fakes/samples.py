@@ -7,8 +7,8 @@ from services.approval.model import AskedWithdrawal, Case, KnownFacts
 from services.intake.mail.model import Mail, News, Undelivered
 from services.intake.model import Happening, KnownKey, RequestRecord
 from services.intake.tally import Tally
-from services.issuer.model import EvidenceRefusal, FeedMark, Order, Settlement
-from services.revoker.model import Certificate, CertificateState
+from services.issuer.model import BlockedKey, EvidenceRefusal, FeedMark, Order, Settlement
+from services.revoker.model import Certificate
 from shared.contracts import commands, events, replies
 from shared.contracts.catalogue import COMMANDS
 from shared.contracts.notices import Awaited, CertificateExpiring, DecisionAwaited
@@ -38,7 +38,9 @@ from shared.vocabulary.names import (
 )
 from shared.vocabulary.orders import OrderState
 from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.revocations import CertificateState
 from shared.vocabulary.states import State
+from shared.x509.possession import PossessionProof, PossessionStatement
 from tests import world
 from tests.world import signing_key
 
@@ -56,6 +58,26 @@ WARNING: Finding = finding("name.odd", STRANGE, value=STRANGE, severity=Severity
 MESSAGE = following_id("sample", "message")
 DIFFERENCE = difference("notes", STRANGE, "")
 OUTGOING = Outgoing(exchange="ra.events", key="issuer.x.y.web", id=MESSAGE, type="ra.x.v1", body=STRANGE)
+PROOF = PossessionProof(
+    statement=PossessionStatement(certificate="0a", key=DIGEST, relayed_by=SHOP, signed_at=1_800_000_000),
+    signature=BYTES,
+)
+REVOCATION = replies.Revocation(
+    request_id=REQUEST,
+    revocation_id=MESSAGE,
+    state=CertificateState.REQUESTED,
+    approval_group=WEB,
+    serial_number="0a",
+    certificate=DIGEST,
+    reason=RevocationReason.SUPERSEDED,
+    notes=STRANGE,
+    by=SHOP,
+    asked_at=ANCIENT,
+    deadline=MOMENT,
+    needed=2,
+    confirmed_by=(BEN,),
+    findings=(WARNING,),
+)
 SUMMARY = RequestSummary(
     request_id=REQUEST,
     name="the shop's front door",
@@ -128,7 +150,13 @@ def sample_commands() -> dict[type[Model], Model]:
         commands.ShowOrder(request_id=REQUEST),
         commands.SettleOrder(request_id=REQUEST, adopt=OrderId(7)),
         commands.FailOrder(request_id=REQUEST, reason="nobody wants it any more"),
-        commands.RevokeCertificate(request_id=REQUEST, reason=RevocationReason.SUPERSEDED, notes="old"),
+        commands.RevokeCertificate(
+            serial_number="0a", reason=RevocationReason.KEY_COMPROMISE, notes="old", proof=PROOF
+        ),
+        commands.ConfirmRevocation(request_id=REQUEST, confirmation=decided[DecisionKind.APPROVE]),
+        commands.DenyRevocation(request_id=REQUEST, confirmation=decided[DecisionKind.DENY]),
+        commands.ShowRevocation(request_id=REQUEST),
+        commands.ListRevocations(approval_group=WEB, states=(CertificateState.REQUESTED,), after=REQUEST, limit=7),
     ]
     return {type(each): each for each in made}
 
@@ -159,6 +187,7 @@ def sample_events() -> dict[type[events.LifecycleEvent], events.LifecycleEvent]:
         events.CertificateIssued: certificate,
         events.CertificateQuarantined: {**certificate, "findings": (WARNING,)},
         events.WithdrawalGranted: {"verdict": DIGEST, "by": "shop"},
+        events.RevocationAsked: {**reason, "by": "shop", "deadline": MOMENT, "awaits": 1},
         events.CertificateRevoked: {**reason, "revocation": whole.revocation, "revoked_at": MOMENT},
         events.RevocationFailed: {**reason, "findings": (WARNING,)},
     }
@@ -173,7 +202,8 @@ def sample_news() -> dict[type[Model], Model]:
         request_id=REQUEST, approval_group=WEB, verdict=DIGEST, approved_as=2, command=MESSAGE, by=SHOP
     )
     refused = events.WithdrawalRefused(request_id=REQUEST, verdict=DIGEST, command=MESSAGE, findings=(WARNING,))
-    return {type(each): each for each in (told, asked, refused)}
+    blocked = events.KeyBlocked(approval_group=WEB, block=token)
+    return {type(each): each for each in (told, asked, refused, blocked)}
 
 
 @cache
@@ -315,8 +345,16 @@ def sample_results() -> dict[type[Result], Result]:
         replies.ResendResult(request_id=REQUEST, state=State.APPROVED),
         replies.SettleResult(request_id=REQUEST, state=OrderState.UNCLEAR),
         replies.RevokeResult(
-            request_id=REQUEST, state=State.ISSUED, reason=RevocationReason.SUPERSEDED, certificate=DIGEST
+            request_id=REQUEST,
+            state=State.ISSUED,
+            reason=RevocationReason.SUPERSEDED,
+            certificate=DIGEST,
+            deadline=MOMENT,
+            awaits=2,
+            same_key=(replies.OtherCertificate(request_id=OTHER, serial_number="0b", not_after=MOMENT),),
         ),
+        replies.RevocationResult(request_id=REQUEST, revocation=REVOCATION),
+        replies.RevocationsResult(revocations=(REVOCATION,), more=True),
     ]
     return {type(each): each for each in made}
 
@@ -470,10 +508,31 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "serial_number": "0a",
             "digest": DIGEST,
             "issuance": DIGEST,
-            "reason": RevocationReason.CA_COMPROMISE,
-            "notes": STRANGE,
-            "requested_by": BEN,
-            "requested_at": MOMENT,
+            "issuer": STRANGE,
+            "product": "ssl_basic",
+            "trust": "public",
+            "not_after": MOMENT,
+            "spki": BYTES,
+            "key": DIGEST,
+            "revocation": {
+                "id": MESSAGE,
+                "reason": RevocationReason.CA_COMPROMISE,
+                "notes": STRANGE,
+                "by": BEN,
+                "at": MOMENT,
+                "deadline": MOMENT,
+                "proof": PROOF,
+                "needed": 2,
+                "confirmations": (world.decision(DIGEST, REQUEST, by="alice"),),
+                "confirmed_by": (BEN,),
+                "replaces": RevocationReason.SUPERSEDED,
+                "tries": 3,
+                "ca_request": 9,
+                "waits": 2,
+                "findings": (WARNING,),
+            },
+            "revoked_for": RevocationReason.SUPERSEDED,
+            "deadline_ms": 1_800_000_000_126,
             "unpublished": (OUTGOING,),
             "due": 0,
         }
@@ -484,6 +543,7 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
     known = KnownKey.model_validate(
         {**kept, "id": DIGEST, "requesters": (SHOP, BEN), "requests": (REQUEST, OTHER), "compromised_by": OTHER}
     )
+    blocked = BlockedKey.model_validate({**kept, "id": DIGEST, "request_id": REQUEST})
     account = Account.model_validate(
         {
             **kept,
@@ -503,5 +563,6 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
     mark = FeedMark.model_validate({**kept, "id": "status-changes", "seen_ms": 1_800_000_000_123, "due": 5})
     facts = KnownFacts.model_validate({**kept, "id": "public-tls", "token": whole.issuance})
     return {
-        type(each): each for each in (facts, record, tally, known, case, order, certificate, refusal, account, mark)
+        type(each): each
+        for each in (facts, record, tally, known, case, order, certificate, refusal, blocked, account, mark)
     }

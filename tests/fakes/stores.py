@@ -10,14 +10,16 @@ from services.approval.ports import Line
 from services.intake.mail.ports import Backlog
 from services.intake.model import KnownKey, RequestRecord
 from services.intake.tally import Standing, Tally
-from services.issuer.model import EvidenceRefusal, FeedMark, Order
+from services.issuer.model import BlockedKey, EvidenceRefusal, FeedMark, Order
 from services.issuer.ports import Backlog as OrderBacklog
 from services.revoker.model import Certificate
+from services.revoker.ports import MOST_OF_A_KEY, Running
 from shared.errors import ConflictError, UnavailableError
 from shared.messaging.aggregate import Aggregate
 from shared.messaging.schedule import in_turn
-from shared.vocabulary.names import ApprovalGroupName, IdentityName, OrderId, RequestId
+from shared.vocabulary.names import ApprovalGroupName, Digest, IdentityName, OrderId, RequestId
 from shared.vocabulary.orders import OPEN_ORDERS, OrderState
+from shared.vocabulary.revocations import CertificateState
 from tests.fakes.faults import Steps
 
 AggregateT = TypeVar("AggregateT", bound=Aggregate)
@@ -251,6 +253,11 @@ class MemoryFeedMarks(MemoryStore[FeedMark]):
         super().__init__(FeedMark)
 
 
+class MemoryBlockedKeys(MemoryStore[BlockedKey]):
+    def __init__(self) -> None:
+        super().__init__(BlockedKey)
+
+
 class MemoryRefusals(MemoryStore[EvidenceRefusal]):
     def __init__(self) -> None:
         super().__init__(EvidenceRefusal)
@@ -263,3 +270,29 @@ class MemoryCertificates(MemoryStore[Certificate]):
     async def due(self, now_ms: int, *, limit: int) -> Sequence[Certificate]:
         self._reach()
         return _due(self.all(), now_ms, limit)
+
+    async def of_serial(self, serial_number: str) -> Sequence[Certificate]:
+        self._reach()
+        return [each for each in self.all() if each.serial_number == serial_number]
+
+    async def of_key(self, key: Digest) -> Sequence[Certificate]:
+        self._reach()
+        return [each for each in reversed(self.all()) if each.key == key][:MOST_OF_A_KEY]
+
+    async def listed(
+        self,
+        groups: Sequence[ApprovalGroupName],
+        states: Sequence[CertificateState],
+        *,
+        after: RequestId | None,
+        limit: int,
+    ) -> Sequence[Certificate]:
+        self._reach()
+        found = [each for each in self.all() if each.approval_group in groups and each.state in states]
+        return [each for each in found if after is None or each.id > after][:limit]
+
+    async def running(self) -> Sequence[Running]:
+        self._reach()
+        return [
+            Running(each.id, each.asked.at, each.asked.deadline) for each in self.all() if each.deadline_ms is not None
+        ]

@@ -56,8 +56,10 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
         "ra.certificate.issued.v1": Duty.ISSUER,
         "ra.certificate.quarantined.v1": Duty.ISSUER,
         "ra.withdrawal.granted.v1": Duty.ISSUER,
+        "ra.revocation.asked.v1": Duty.REVOKER,
         "ra.certificate.revoked.v1": Duty.REVOKER,
         "ra.revocation.failed.v1": Duty.REVOKER,
+        "ra.key.blocked.v1": Duty.REVOKER,
     },
     Duty.APPROVAL: {
         "ra.request.accepted.v1": Duty.INTAKE,
@@ -77,6 +79,7 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
     Duty.ISSUER: {
         "ra.request.approved.v1": Duty.APPROVAL,
         "ra.withdrawal.asked.v1": Duty.APPROVAL,
+        "ra.key.blocked.v1": Duty.REVOKER,
         "ra.request.deny.v1": None,
         "ra.certificate.download.v1": None,
         "ra.order.list.v1": None,
@@ -88,6 +91,10 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
         "ra.certificate.issued.v1": Duty.ISSUER,
         "ra.certificate.quarantined.v1": Duty.ISSUER,
         "ra.certificate.revoke.v1": None,
+        "ra.revocation.confirm.v1": None,
+        "ra.revocation.deny.v1": None,
+        "ra.revocation.show.v1": None,
+        "ra.revocation.list.v1": None,
     },
 }
 QUEUES: dict[Duty, set[str]] = {

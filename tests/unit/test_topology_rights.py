@@ -148,6 +148,7 @@ def test_an_identity_sends_the_commands_it_may_under_its_own_name_only(name: str
             "edit": name == "carol",
             "approve": name in DECIDERS,
             "deny": name in DECIDERS,
+            "confirm": name in DECIDERS,
             "settle": name in AUDITORS,
             "fail": name in AUDITORS,
         }
@@ -249,7 +250,7 @@ def _taken_by(topology: Topology, exchange: str, key: str) -> set[str]:
 def test_every_command_goes_to_one_queue_of_its_duty_and_a_denial_to_its_witness_too(contract: CommandContract) -> None:
     queues = _taken_by(TOPOLOGY, COMMANDS_EXCHANGE, command_key("shop", contract.duty, contract.verb))
     own = "intake.submissions.shop" if contract.verb == "submit" else f"{contract.duty}.commands"
-    assert queues == {own} | ({"issuer.events"} if contract.verb == "deny" else set())
+    assert queues == {own} | ({"issuer.events"} if contract.name == "ra.request.deny.v1" else set())
 
 
 def test_approvals_and_denials_wait_in_the_same_queue_of_the_issuer() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from services.issuer.model import EvidenceRefusal, FeedMark, Order
+from services.issuer.model import BlockedKey, EvidenceRefusal, FeedMark, Order
 from services.issuer.ports import Backlog
 from shared.mongo.database import Database
 from shared.mongo.store import MongoStore
@@ -61,3 +61,10 @@ class MongoRefusals(MongoStore[EvidenceRefusal]):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, "refusals", EvidenceRefusal)
+
+
+class MongoBlockedKeys(MongoStore[BlockedKey]):
+    """The collection `blocked_keys`."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "blocked_keys", BlockedKey)
