@@ -121,7 +121,8 @@ def _open(databases: DutyDatabases, duty: Duty) -> Database:
 
 def sample(model: type[Aggregate], number: int = 0, **changes: object) -> Any:
     """The example of this kind, under an id of its own."""
-    ids: dict[type[Aggregate], str] = {KnownKey: digest_of(str(number).encode()), Tally: f"group-{number}"}
+    digest = digest_of(str(number).encode())
+    ids: dict[type[Aggregate], str] = {KnownKey: digest, BlockedKey: digest, Tally: f"group-{number}"}
     own = ids.get(model, request_id(number))
     return sample_aggregates()[model].model_copy(update={"id": own, **changes}, deep=True)
 
