@@ -1,6 +1,7 @@
 """Output for people and for programs. What comes from messages is never believed to be fit for a terminal."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.desk.exits import Failure
+from services.desk.wrapping import Wrapped
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Model
 
@@ -23,11 +25,33 @@ Rows = Sequence[tuple[str, str]]
 """Labels and values; a value may have several lines, which `paragraph` makes."""
 
 
-def safe(text: object) -> str:
-    """Text in one line, in which control characters and bidirectional overrides are written out as escapes."""
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+"""What counts as printable and shows nothing: fillers, joiners, variation selectors, and the pattern without dots."""
+_BLANKS = re.compile(r"\A +| {2,}| +\Z")
+VISIBLE_BLANK = "\N{MIDDLE DOT}"
+
+
+def harmless(text: object) -> str:
+    """Text in one line, in which all that acts on a terminal, or can't be seen, is written out as escapes.
+
+    That are control characters, bidirectional overrides, line separators, and every blank but the ordinary one.
+    """
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(text)
+        character if character.isprintable() and not _BLANK.match(character) else _escaped(character)
+        for character in str(text)
     )
+
+
+def safe(text: object) -> str:
+    """A value that others wrote, in one line: as `harmless`, and blanks that could lay out something are seen.
+
+    One blank between words is one. Several, and those at the beginning and at the end, are dots.
+    """
+    return _BLANKS.sub(lambda found: VISIBLE_BLANK * len(found.group()), harmless(text))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def paragraph(text: str) -> str:
@@ -36,8 +60,13 @@ def paragraph(text: str) -> str:
 
 
 def listed(values: Iterable[object], *, nothing: str = "none") -> str:
-    """Values one below the other, each in one line."""
+    """Values that others wrote, one below the other, each in one line."""
     return "\n".join(safe(value) for value in values) or nothing
+
+
+def lines(values: Iterable[str], *, nothing: str = "none") -> str:
+    """Lines that we laid out, one below the other; what they quote has gone through `safe`."""
+    return "\n".join(harmless(value) for value in values) or nothing
 
 
 def moment(instant: datetime) -> str:
@@ -71,7 +100,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """A sentence of ours; what it quotes is made safe here."""
-        self._print(self._people, Text(safe(text)))
+        self._print(self._people, harmless(text))
 
     def story(self, lines: Iterable[str]) -> None:
         """Sentences one below the other."""
@@ -82,13 +111,13 @@ class Screen:
         """One thing with its properties; nothing is cut off."""
         people = self._people
         if not people.is_terminal:
-            self._print(people, Text(_plain_sheet(title, rows)))
+            self._print(people, _plain_sheet(title, rows))
             return
         table = Table(box=None, show_header=False, title=Text(safe(title)), title_justify="left", title_style="bold")
         table.add_column(style="cyan", no_wrap=True)
         table.add_column(overflow="fold")
         for label, value in rows:
-            table.add_row(Text(label), Text(value))
+            table.add_row(Text(label), Wrapped(value))
         people.print(table)
 
     def listing(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
@@ -99,13 +128,13 @@ class Screen:
             return
         if not people.is_terminal:
             for row in [list(columns), *found]:
-                self._print(people, Text("\t".join(row)))
+                self._print(people, "\t".join(row))
             return
         table = Table(box=SIMPLE)
         for column in columns:
             table.add_column(column, overflow="fold", width=ID_WIDTH if column == ID_COLUMN else None)
         for row in found:
-            table.add_row(*(Text(value) for value in row))
+            table.add_row(*map(Wrapped, row))
         people.print(table)
 
     def findings(self, findings: Iterable[Finding]) -> None:
@@ -118,18 +147,18 @@ class Screen:
         self.result(failure)
         errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
         first, *findings = failure_lines(failure)
-        self._print(errors, Text(f"ra: {first}"))
+        self._print(errors, f"ra: {first}")
         for line in findings:
-            self._print(errors, Text(f"  {line}"))
+            self._print(errors, f"  {line}")
 
     @staticmethod
-    def _print(console: Console, text: Text) -> None:
+    def _print(console: Console, text: str) -> None:
         if console.quiet:
             return
         if console.is_terminal:
-            console.print(text, overflow="fold")
+            console.print(Wrapped(text))
         else:
-            console.file.write(f"{text.plain}\n")
+            console.file.write(f"{text}\n")
             console.file.flush()
 
 

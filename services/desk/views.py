@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from services.desk.explaining import Explanation
-from services.desk.render import Rows, Screen, finding_line, listed, moment, safe
+from services.desk.render import Rows, Screen, finding_line, lines, listed, moment, safe
 from shared.contracts.replies import (
     GroupSummary,
     HistoryEntry,
@@ -105,18 +105,18 @@ def status_rows(status: StatusResult) -> Rows:
         rows.append(("Valid until", moment(status.not_after)))
     rows.append(("Findings", listed(finding_line(found) for found in status.findings)))
     if status.undelivered:
-        rows.append(("Mails given up", listed(map(_undelivered, status.undelivered))))
-    return [*rows, ("History", listed(line for entry in status.history for line in _happened(entry)))]
+        rows.append(("Mails given up", lines(map(_undelivered, status.undelivered))))
+    return [*rows, ("History", lines(line for entry in status.history for line in _happened(entry)))]
 
 
 def _undelivered(mail: UndeliveredMail) -> str:
-    return f"{moment(mail.at)}  {mail.news} to {mail.to}: {mail.reason}"
+    return f"{moment(mail.at)}  {safe(mail.news)} to {safe(mail.to)}: {safe(mail.reason)}"
 
 
 def _happened(entry: HistoryEntry) -> Iterator[str]:
-    yield f"{moment(entry.at)}  {entry.state}  {entry.by}: {entry.message}"
+    yield f"{moment(entry.at)}  {entry.state}  {safe(entry.by)}: {safe(entry.message)}"
     for change in entry.differences:
-        yield f"    {change.what}: {change.before or 'nothing'} -> {change.after or 'nothing'}"
+        yield f"    {safe(change.what)}: {safe(change.before) or 'nothing'} -> {safe(change.after) or 'nothing'}"
 
 
 def show_signing_certificate(screen: Screen, standing: SigningCertificateStanding) -> None:
@@ -169,6 +169,6 @@ def summary_line(group: GroupSummary) -> str:
 def summary_rows(groups: Iterable[GroupSummary]) -> Rows:
     """How many requests of each group stand in each state."""
     return [
-        (group_name(group), listed(f"{group.counts.get(state, 0):>7}  {state_name(state)}" for state in State))
+        (group_name(group), lines(f"{group.counts.get(state, 0):>7}  {state_name(state)}" for state in State))
         for group in groups
     ]

@@ -12,6 +12,7 @@ from services.desk.tui.app import DeskApp
 from services.desk.tui.key import HeldKey
 from services.desk.tui.port import Office
 from services.desk.tui.sheet import Sheet
+from services.desk.wrapping import CONTINUED
 from shared.evidence.jws import SigningKey
 
 PATIENCE_SECONDS = 30.0
@@ -45,7 +46,7 @@ class Terminal:
     @property
     def words(self) -> str:
         """The text with every run of blanks as one space, without the mark of what has the keyboard."""
-        return " ".join(self.text.replace("┃", " ").split())
+        return " ".join(self.text.replace("┃", " ").replace(CONTINUED, "").split())
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -85,6 +86,10 @@ class Terminal:
 
     async def whole_sheet(self) -> str:
         """All that can be scrolled to in the sheet that has the keyboard, without the blanks where it was wrapped."""
+        return re.sub(r"\s+", "", "".join(line.replace(CONTINUED, "") for line in await self.sheet_lines()))
+
+    async def sheet_lines(self) -> list[str]:
+        """All lines that can be scrolled to in the sheet that has the keyboard."""
         sheet = self.app.screen.focused
         assert isinstance(sheet, Sheet)
         seen: dict[int, str] = {}
@@ -96,7 +101,7 @@ class Terminal:
                 line = self.lines[region.y + row]
                 seen[int(sheet.scroll_y) + row] = line[region.x : region.right]
             if sheet.scroll_y >= sheet.max_scroll_y:
-                return re.sub(r"\s+", "", "".join(seen[row] for row in sorted(seen)))
+                return [seen[row] for row in sorted(seen)]
             await self.press("pagedown")
 
 

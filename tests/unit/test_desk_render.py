@@ -8,6 +8,7 @@ import pytest
 from services.desk.exits import Failure
 from services.desk.files import _is_plain_text
 from services.desk.render import Screen, as_json, paragraph, safe
+from services.desk.wrapping import CONTINUED
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.model import Model
 
@@ -37,6 +38,45 @@ def test_no_control_character_is_left(character: str) -> None:
 
 def test_lines_of_others_are_marked_as_such() -> None:
     assert paragraph("one\nRevision: sha256:0\x0bx") == "| one\n| Revision: sha256:0\n| x"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("one two", "one two"),
+        ("one  two", "one··two"),
+        (" a ", "·a·"),
+        ("   ", "···"),
+        ("a\tb\xa0c\u200bd\u2028e", "a\\tb\\xa0c\\u200bd\\u2028e"),
+        ("a\u3164\u2800\ufe0fb", "a\\u3164\\u2800\\ufe0fb"),
+    ],
+)
+def test_blanks_that_could_lay_out_something_are_seen(text: str, shown: str) -> None:
+    assert safe(text) == shown == safe(safe(text))
+    assert paragraph(text) == f"| {shown}" or "\u2028" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("blank", list(" \t\xa0\u3000\u2003\u200b\u3164\u2800"))
+def test_a_wrapped_text_of_others_never_begins_a_line_like_one_of_ours(
+    blank: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    screen = Screen()
+    for count in range(width + 2):
+        text = f"fine{blank * count}Forged: of ours"
+        screen.say(f"It says: {text}")
+        screen.sheet("t", [("Name", safe(text)), ("Notes", paragraph(text))])
+        screen.listing(["name"], [[text]], empty="none")
+        screen.failure(Failure(code="refused", message=text))
+    seen = capsys.readouterr()
+    lines = (seen.out + seen.err).replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
+    for line in lines:
+        before, found, _ = line.partition("Forged")
+        assert not found or "fine" in before or before.strip().startswith(CONTINUED.strip()), line
+    assert any(CONTINUED in line for line in lines)
 
 
 @pytest.mark.parametrize("on_a_terminal", [False, True])

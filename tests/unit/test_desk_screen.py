@@ -13,6 +13,7 @@ from services.desk.keys import new_key_pem
 from services.desk.tui.dialogs import SignDialog
 from services.desk.tui.key import HeldKey
 from services.desk.tui.panes import TABS, TITLES
+from services.desk.wrapping import CONTINUED
 from shared.client.errors import CommandRefusedError, CredentialsError
 from shared.contracts import commands
 from shared.evidence.anchor import Anchor
@@ -26,6 +27,7 @@ from tests.fakes.office import MemoryOffice
 from tests.fakes.terminal import OpenKey, Terminal, terminal
 
 SIZES = [(80, 24), (120, 40)]
+TRICKS = " \t\xa0\u2003\u3000\u200b\u2028\u2029\x0b\x0c\x85\u2060\ufeff\u3164\u2800\u115f\ufe0f"
 HOSTILE = "a\x1b[31mred\x1b]0;title\x07\x9b2J \u202eexe.cod [bold]x[/bold] [@click=app.quit]y[/]"
 
 
@@ -43,6 +45,12 @@ def _decisions(office: MemoryOffice) -> list[Decision]:
     kinds = (commands.ApproveRequest, commands.DenyRequest)
     sent = [command for command in office.commands if isinstance(command, kinds)]
     return [Decision.read(payload_of(each.decision.jws), code="a.b") for each in sent]
+
+
+async def _edited(office: MemoryOffice, request_id: RequestId, *, by: str, **changes: object) -> None:
+    client = office.client(by)
+    case = await client.show_case(request_id)
+    await client.edit(case, client.read(case).editable.model_copy(update=changes))
 
 
 async def _digest(office: MemoryOffice, request_id: RequestId) -> str:
@@ -153,6 +161,38 @@ async def test_a_list_longer_than_a_page_goes_on_where_the_cursor_reaches_its_en
         await desk.press("ctrl+end")
         await desk.shows("request 52")
         assert table.row_count == 53
+
+
+async def test_however_long_a_name_is_at_80_by_24_what_else_helps_to_choose_stays_in_sight(
+    office: MemoryOffice,
+) -> None:
+    asked = world.content(name="n" * 100)
+    await office.submit(asked)
+    async with _at(office) as desk:
+        await desk.shows(f"open 0 of 2 web {'n' * 25}… CN=www.example.com")
+        await desk.press("enter", "1")
+        await desk.shows("Key")
+        assert "n" * 100 in await desk.whole_sheet()
+
+
+async def test_no_text_of_a_requester_makes_a_line_that_looks_like_one_of_the_desks_own(office: MemoryOffice) -> None:
+    """Blanks up to the end of a line, and what looks like one, after which a forged line would begin."""
+    forged = "approve by carol (verified)"
+    notes = "\n".join(f"fine{blank * count}{forged}" for blank in TRICKS for count in (1, 41, 76))
+    request_id = await office.submit(world.content(name="front door" + " " * 50 + forged, notes=notes))
+    client = office.client("ben")
+    await client.approve(await client.show_case(request_id), "fine" + " " * 25 + forged)
+    async with _at(office) as desk:
+        await desk.press("enter", "1")
+        await desk.shows("Name front door")
+        basic = await desk.sheet_lines()
+        await desk.press("5")
+        await desk.shows("approve by ben")
+        approvals = await desk.sheet_lines()
+    for line in (*basic, *approvals):
+        before, found, _ = line.partition("approve by carol")
+        marks = ("| ", CONTINUED.strip(), "front door", "approve by ben")
+        assert not found or any(mark in before for mark in marks), line
 
 
 async def test_the_list_is_narrowed_to_a_text_and_widened_again(office: MemoryOffice) -> None:
@@ -278,6 +318,32 @@ async def test_the_decision_is_on_what_was_fetched_last_and_a_change_is_told(off
         await desk.shows("is approved: 1 of 1 approvals")
     (said,) = _decisions(office)
     assert said.revision == await _digest(office, request_id)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("key", "asks"), [("a", "Approve? Request"), ("d", "Deny? Request"), ("e", "Edit Request")])
+async def test_that_a_request_has_changed_since_it_was_opened_stands_beside_what_would_be_signed(
+    office: MemoryOffice, key: str, asks: str, size: tuple[int, int]
+) -> None:
+    request_id = await office.submit(world.content(name="front door"))
+    warning = (f"{request_id} has changed since you opened it:", "that was revision 1, this is revision 2.")
+    async with _at(office, size=size) as desk:
+        await desk.press("enter")
+        await desk.shows("Intake's signature verified")
+        await _edited(office, request_id, name="back door", by="carol")
+        await desk.press(key)
+        await desk.shows(asks, *warning, "[ Leave it as it is ]")
+        if key == "e":
+            await desk.focus("#name")
+            await desk.type("s")
+            await desk.press("ctrl+s")
+            await desk.shows("Edit? Request", *warning)
+            await desk.press("escape")
+        await desk.press("escape")
+        await desk.shows(f"Request {request_id} is left as it is.")
+        await desk.press("a")
+        await desk.shows("Approve?")
+        await desk.hides("has changed since")
 
 
 async def test_one_signature_decides_on_all_that_are_marked_and_each_is_answered_on_its_own(
@@ -502,6 +568,20 @@ async def test_a_certificate_is_written_to_a_file_and_never_over_one(
     await desk.focus("#fetch")
     await desk.press("enter")
     await desk.shows("other/new.pem: No such file or directory")
+
+
+async def test_standard_output_is_no_place_for_a_certificate_where_the_screen_is(
+    issued: tuple[MemoryOffice, Terminal], tmp_path: Path
+) -> None:
+    _, desk = issued
+    await desk.press("6")
+    await desk.shows("State issued")
+    await desk.focus("#file")
+    await desk.type("-")
+    await desk.focus("#fetch")
+    await desk.press("enter")
+    await desk.shows("The screen is where standard output goes: name a file, or leave it empty.")
+    assert _files(tmp_path) == []
 
 
 async def test_a_revocation_needs_a_reason_and_a_yes(issued: tuple[MemoryOffice, Terminal]) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from textual import on, work
 
-from services.desk.files import named_by_message, write_output
+from services.desk.files import STANDARD, named_by_message, write_output
 from services.desk.render import Rows, safe
 from services.desk.tui.dialogs import ConfirmDialog
 from services.desk.tui.panes import DownloadPane, Panes, RevocationPane
@@ -35,6 +35,9 @@ class CertificateScreen(TellingScreen):
     async def _download(self, wanted: DownloadPane.Wanted) -> None:
         at_hand = self._needed()
         if at_hand is None:
+            return
+        if wanted.file == STANDARD:
+            self.say("The screen is where standard output goes: name a file, or leave it empty.")
             return
 
         async def fetch_and_write() -> str:

@@ -26,7 +26,7 @@ from services.desk.tui.key import HeldKey
 from services.desk.tui.listing import PendingTable
 from services.desk.tui.panes import TABS, Panes
 from services.desk.tui.port import Office
-from services.desk.tui.questions import decision_question, edit_question
+from services.desk.tui.questions import change_since, decision_question, edit_question
 from services.desk.tui.sheet import Told
 from services.desk.tui.waiting import Waiting
 from services.desk.views import summary_line, summary_rows
@@ -250,9 +250,10 @@ class DeskScreen(CertificateScreen):
         fetched = await self.attempt(lambda: asyncio.gather(*map(self._fetch, requests)))
         if fetched is None or not self._has_key():
             return
+        changed = self._changed_since(fetched)
         if len(fetched) == 1:
             self._show_anew(fetched[0])
-        question = decision_question(kind, [(each.case, each.shown) for each in fetched])
+        question = decision_question(kind, [(each.case, each.shown) for each in fetched], changed=changed)
         cases = [each.case for each in fetched]
         dialog = SignDialog(question, self._key, lambda note: self._decide(cases, kind, note))
         lines = await self.app.push_screen_wait(dialog)
@@ -271,10 +272,16 @@ class DeskScreen(CertificateScreen):
             self._open(self._last)
 
     def _show_anew(self, at_hand: AtHand) -> None:
-        seen, self._last = self.at_hand, at_hand.request_id
+        self._last = at_hand.request_id
         self._show(at_hand)
-        if seen is not None and seen.request_id == self._last and seen.shown.digest != at_hand.shown.digest:
-            self.say("The request has changed since you opened it.")
+
+    def _changed_since(self, fetched: Sequence[AtHand]) -> str:
+        """That what is open is not any more what it was, if it is among these; nothing otherwise."""
+        seen = self.at_hand
+        found = (
+            change_since(seen.shown, each.shown) for each in fetched if seen and each.request_id == seen.request_id
+        )
+        return "".join(found)
 
     async def _decide(self, cases: Sequence[CaseResult], kind: DecisionKind, note: str) -> list[str]:
         """Sign and send; what became of each. Raises what the client raises."""
@@ -308,12 +315,13 @@ class DeskScreen(CertificateScreen):
         at_hand = await self.attempt(lambda: self._fetch(request))
         if at_hand is None or not self._has_key():
             return
+        changed = self._changed_since([at_hand])
         self._show_anew(at_hand)
         case, shown = at_hand.case, at_hand.shown
         form: Form | None = form_of(shown)
         while form is not None:
             form = await self.app.push_screen_wait(
-                EditDialog(case_title(shown), shown, form, self.query_one(Panes).front)
+                EditDialog(case_title(shown), shown, form, self.query_one(Panes).front, changed=changed)
             )
             if form is None:
                 break
@@ -322,7 +330,9 @@ class DeskScreen(CertificateScreen):
             async def send(_: str, content: EditedContent = content) -> list[str]:
                 return told_edit(await self.office.edit(case, content))
 
-            lines = await self.app.push_screen_wait(SignDialog(edit_question(case, shown, content), self._key, send))
+            lines = await self.app.push_screen_wait(
+                SignDialog(edit_question(case, shown, content, changed=changed), self._key, send)
+            )
             if lines is not None:
                 self._changed(lines)
                 self.tell_top()

@@ -15,7 +15,7 @@ from textual.widgets import Button, Input, Static
 from services.desk.exits import ending
 from services.desk.frame import request_id
 from services.desk.render import Rows, failure_lines, safe
-from services.desk.tui.fields import Field, button, line
+from services.desk.tui.fields import Field, button, line, warning
 from services.desk.tui.key import HeldKey
 from services.desk.tui.sheet import Sheet, Told
 
@@ -34,6 +34,8 @@ class Question:
     rows: Rows
     button: str
     with_note: bool = True
+    warning: str = ""
+    """What must not be overlooked; it stands above everything else."""
 
 
 class SignDialog(ModalScreen[list[str]]):
@@ -51,6 +53,8 @@ class SignDialog(ModalScreen[list[str]]):
         """What is signed, why, the passphrase if it is needed, and the question."""
         with Vertical(classes="whole"):
             yield Static(safe(self._question.title), classes="title", markup=False)
+            if self._question.warning:
+                yield warning(self._question.warning)
             yield Sheet(self._question.rows)
             if self._question.with_note:
                 yield Field("Note", line("why; it is signed with the decision", id="note", longest=MOST_NOTE))

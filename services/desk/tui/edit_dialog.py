@@ -13,7 +13,7 @@ from textual.widgets import Button, Input, Static, TextArea
 from services.desk.exits import DeskError
 from services.desk.render import failure_lines, safe
 from services.desk.tui.dialogs import LEAVE
-from services.desk.tui.fields import Field, Lines, button, line
+from services.desk.tui.fields import Field, Lines, button, line, warning
 from services.desk.tui.form import Form, edited
 from services.desk.tui.panes import BASIC, DN, EXTENSIONS, PROFILE
 from services.desk.tui.sheet import Told
@@ -28,18 +28,21 @@ class EditDialog(ModalScreen[Form]):
 
     BINDINGS: ClassVar[list[BindingType]] = [LEAVE, Binding("ctrl+s", "go_on", "Go on")]
 
-    def __init__(self, title: str, shown: ShownCase, form: Form, part: str) -> None:
+    def __init__(self, title: str, shown: ShownCase, form: Form, part: str, *, changed: str = "") -> None:
         super().__init__()
         self._title = title
         self._shown = shown
         self._form = form
         self._part = part
+        self._changed = changed
 
     def compose(self) -> ComposeResult:
         """One field for each thing that can be edited."""
         form = self._form
         with Vertical(classes="whole"):
             yield Static(safe(f"Edit {self._title}"), classes="title", markup=False)
+            if self._changed:
+                yield warning(self._changed)
             with VerticalScroll(can_focus=False):
                 yield Field("Name", line("", id="name", value=form.name))
                 yield Field("Last day", line("such as 2027-01-31, or latest", id="last_day", value=form.last_day))

@@ -6,6 +6,9 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Static, TextArea
 from textual.widgets.text_area import Edit, EditResult
 
+from services.desk.render import harmless
+from services.desk.wrapping import Wrapped
+
 
 class Field(Horizontal):
     """Something to fill in, with what it is; the label shows who has the keyboard."""
@@ -58,6 +61,11 @@ class Lines(TextArea):
         """Change the text."""
         edit.text = "".join(character for character in edit.text if character == "\n" or character.isprintable())
         return super().edit(edit)
+
+
+def warning(text: str) -> Static:
+    """Something that must not be overlooked."""
+    return Static(Wrapped(harmless(text)), classes="warning")
 
 
 def button(label: str, *, id: str) -> Button:  # noqa: A002 - Textual's own name

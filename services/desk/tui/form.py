@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.desk.editing import Wanted, content_of, wanted_basics
 from services.desk.entering import CRITICAL, entered, kinds_of
 from services.desk.exits import usage
-from services.desk.render import safe
+from services.desk.render import harmless
 from shared.client.case import ShownCase
 from shared.contracts.content import EditedContent
 from shared.x509.extensions import SUBJECT_ALT_NAME
@@ -32,7 +32,7 @@ def form_of(shown: ShownCase) -> Form:
     """What the request is now, fit for a terminal."""
     revision = shown.revision
     return Form(
-        name=safe(revision.name),
+        name=harmless(revision.name),
         last_day=str(revision.expires_on or LATEST),
         notes=_lines(revision.notes.splitlines()),
         emails=_lines(revision.emails),
@@ -82,7 +82,7 @@ def _if_changed(before: str, after: str) -> str | None:
 
 
 def _lines(texts: Iterable[object]) -> str:
-    return "\n".join(safe(text) for text in texts)
+    return "\n".join(harmless(text) for text in texts)
 
 
 def _rows(text: str) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from textual.binding import BindingType
 from textual.widgets import DataTable
@@ -18,10 +18,21 @@ ORDER = ("mine", "approvals", "group", "name", "subject", "requesters", "submitt
 HEADS = (" ", *ORDER)
 
 
-def line_of(case: PendingCase) -> tuple[str, ...]:
-    """A case in this order, with the words of `ra desk list`."""
-    told = dict(zip(PENDING_COLUMNS, pending_row(case), strict=True))
-    return tuple(safe(told[column]) for column in ORDER)
+NAME_SHARE = 3
+"""The name gets that part of the terminal's width at most; the whole of it is in the first tab."""
+CUT = "…"
+
+
+def line_of(case: PendingCase, *, name_width: int) -> tuple[str, ...]:
+    """A case in this order, with the words of `ra desk list`; a name that is too long ends with `…`."""
+    told = dict(zip(PENDING_COLUMNS, map(safe, pending_row(case)), strict=True))
+    told["name"] = cut(told["name"], name_width)
+    return tuple(told[column] for column in ORDER)
+
+
+def cut(text: str, width: int) -> str:
+    """Text of so many cells at most."""
+    return text if cell_len(text) <= width else set_cell_size(text, width - cell_len(CUT)) + CUT
 
 
 class PendingTable(DataTable[Text]):
@@ -76,7 +87,11 @@ class PendingTable(DataTable[Text]):
         """Show these, in this order; what is the same already is left alone."""
         self._cases = cases
         ids = [str(case.request.request_id) for case in cases]
-        lines = [(MARK if id_ in self._marks else "", *line_of(case)) for id_, case in zip(ids, cases, strict=True)]
+        width = self.app.size.width // NAME_SHARE
+        lines = [
+            (MARK if id_ in self._marks else "", *line_of(case, name_width=width))
+            for id_, case in zip(ids, cases, strict=True)
+        ]
         if lines == self._lines:
             return
         before, line, sideways = self.at_cursor, self.cursor_row, self.scroll_x
@@ -86,8 +101,12 @@ class PendingTable(DataTable[Text]):
         self.move_cursor(row=ids.index(before) if before in ids else line, animate=False)
         self.call_after_refresh(self.scroll_to, sideways, animate=False)
 
+    def on_resize(self) -> None:
+        """Give the names their part of the new width."""
+        self.fill(self._cases)
+
     def _lay_out(self, lines: Sequence[Sequence[str]]) -> None:
-        """Begin anew, with columns as wide as what is going to stand in them: nothing is cut off."""
+        """Begin anew, with columns as wide as what is going to stand in them."""
         self._lines = lines
         self.clear(columns=True)
         for number, head in enumerate(HEADS):

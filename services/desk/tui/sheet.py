@@ -10,7 +10,8 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from services.desk.render import Rows, safe
+from services.desk.render import Rows, harmless
+from services.desk.wrapping import Wrapped
 
 
 def sheet_of(rows: Rows) -> Table:
@@ -19,7 +20,7 @@ def sheet_of(rows: Rows) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold", ratio=1)
     for label, value in rows:
-        table.add_row(Text(label), Text("\n".join(map(safe, value.split("\n")))))
+        table.add_row(Text(label), Wrapped("\n".join(map(harmless, value.split("\n")))))
     return table
 
 
@@ -56,7 +57,7 @@ class Told(VerticalScroll):
 
     def say(self, lines: Iterable[str]) -> None:
         """These lines, the one of most weight first."""
-        self.query_one(Static).update(Text("\n".join(map(safe, lines))))
+        self.query_one(Static).update(Wrapped("\n".join(map(harmless, lines))))
         self.display = True
         self.scroll_home(animate=False)
 

@@ -27,5 +27,6 @@ ModalScreen { background: ansi_default; align: center middle; }
 .whole { width: 100%; height: 100%; }
 .small { width: 60; height: auto; border: solid; padding: 1; }
 .title { text-style: bold reverse; height: auto; }
+.warning { text-style: bold; height: auto; border: heavy; }
 .buttons { height: auto; }
 """
