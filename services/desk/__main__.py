@@ -19,6 +19,7 @@ from services.desk.commands import (
     orders,
     policy,
     requests,
+    revocations,
     signing_certificates,
     submit,
     summary,
@@ -69,10 +70,12 @@ def common(
 
 app.add_typer(submit.app, name="submit")
 requests.register(app)
+revocations.register(app)
 summary.register(approvals.app)
 watch.register(approvals.app)
 edit.register(approvals.app)
 app.add_typer(approvals.app, name="desk")
+app.add_typer(revocations.app, name="revocations")
 app.add_typer(orders.app, name="orders")
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")

@@ -25,7 +25,7 @@ from shared.contracts.statement import JwsStatement, UnsignedSubmission
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import Typ
-from shared.evidence.steps import Decision, DecisionKind, Decisions, Edit
+from shared.evidence.steps import Decision, DecisionKind, Decisions, Edit, RevocationConfirmation
 from shared.identifiers import new_message_id
 from shared.messaging.messages import Outgoing, compose_command
 from shared.vocabulary.duties import Duty
@@ -35,7 +35,9 @@ from shared.vocabulary.model import Model, mistakes
 from shared.vocabulary.names import IdentityName, RequestId
 from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.revocations import OPEN_REVOCATIONS, CertificateState, Confirmation
 from shared.vocabulary.states import NEXT_STATES, State
+from shared.x509.possession import Holder, PossessionProof, PossessionStatement
 
 ANSWER_SECONDS = 30.0
 FIRST_LOOK_SECONDS = 0.5
@@ -304,10 +306,67 @@ class RaClient:
         """Have the issuer told of an approval once more, which its ledger has lost."""
         return await self._ask(_made(commands.ResendVerdict, request_id=request_id), replies.ResendResult)
 
-    async def revoke(self, request_id: str, reason: RevocationReason, notes: str = "") -> replies.RevokeResult:
-        """Have an issued certificate revoked; the answer says that this is accepted, not yet that it is done."""
-        command = _made(commands.RevokeCertificate, request_id=request_id, reason=reason, notes=notes)
+    async def revoke(
+        self, certificate: str, reason: RevocationReason, notes: str = "", *, holder: Holder | None = None
+    ) -> replies.RevokeResult:
+        """Have an issued certificate revoked, named by its request's id or its serial number.
+
+        The answer says that this is accepted, not yet that it is done. With `holder`, the private key says so; it stays
+        here.
+
+        Raises:
+            RefusedError: `command.invalid`; or `revocation.key-does-not-sign`.
+        """
+        named = _named(certificate)
+        proof = None if holder is None else self._proof(holder, next(iter(named.values())))
+        command = _made(commands.RevokeCertificate, **named, reason=reason, notes=notes, proof=proof)
         return await self._ask(command, replies.RevokeResult)
+
+    def _proof(self, holder: Holder, name: str) -> PossessionProof:
+        now = int(self._clock.now().timestamp())
+        said = _made(PossessionStatement, certificate=name, key=holder.key, relayed_by=self.identity, signed_at=now)
+        try:
+            return holder.prove(said)
+        except ValueError as error:
+            raise RefusedError(finding("revocation.key-does-not-sign", str(error))) from error
+
+    async def show_revocation(self, certificate: str) -> replies.Revocation:
+        """Where the revocation of a certificate stands, named by its request's id or its serial number."""
+        command = _made(commands.ShowRevocation, **_named(certificate))
+        return (await self._ask(command, replies.RevocationResult)).revocation
+
+    async def list_revocations(
+        self,
+        *,
+        approval_group: str | None = None,
+        states: Collection[CertificateState] = OPEN_REVOCATIONS,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> replies.RevocationsResult:
+        """One page of the revocations in these states, by their requests' ids, the oldest first."""
+        command = _made(
+            commands.ListRevocations, approval_group=approval_group, states=tuple(states), after=after, limit=limit
+        )
+        return await self._ask(command, replies.RevocationsResult)
+
+    async def confirm_revocation(
+        self, shown: replies.Revocation, kind: Confirmation = Confirmation.CONFIRM, note: str = ""
+    ) -> replies.Revocation:
+        """Confirm, or deny, exactly the revocation that is shown."""
+        said = _made(
+            RevocationConfirmation,
+            request_id=shown.request_id,
+            revocation_id=shown.revocation_id,
+            certificate=shown.certificate,
+            reason=shown.reason,
+            confirmation=kind,
+            approver=self.identity,
+            note=note,
+        )
+        statement = JwsStatement(jws=self._sign(said, Typ.CONFIRMATION))
+        command = commands.ConfirmRevocation if kind is Confirmation.CONFIRM else commands.DenyRevocation
+        made = command(request_id=shown.request_id, confirmation=statement)
+        return (await self._ask(made, replies.RevocationResult)).revocation
 
     # --- waiting --------------------------------------------------------------------------------------------------
 
@@ -442,6 +501,13 @@ def reachable(state: State) -> frozenset[State]:
         found |= ahead
         ahead = {following for known in ahead for following in NEXT_STATES[known]} - found
     return frozenset(found)
+
+
+def _named(certificate: str) -> dict[str, str]:
+    """A certificate's name as a command has it: a request's id has hyphens, a serial number may have colons."""
+    if "-" in certificate:
+        return {"request_id": certificate}
+    return {"serial_number": certificate.replace(":", "").lower().lstrip("0") or "0"}
 
 
 def _made(model: type[ModelT], **fields: object) -> ModelT:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from typer.testing import CliRunner, Result
 
 from services.desk.__main__ import app
@@ -18,7 +19,7 @@ from shared.contracts.content import RequestContent
 from shared.contracts.statement import UnsignedSubmission
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import payload_of
-from shared.evidence.steps import MOST_AT_ONCE, Decision, DecisionKind, Decisions
+from shared.evidence.steps import MOST_AT_ONCE, Decision, DecisionKind, Decisions, RevocationConfirmation
 from shared.identifiers import new_request_id
 from shared.messaging.messages import Outgoing, Received, reply_failed, reply_refused
 from shared.vocabulary.duties import Duty
@@ -38,8 +39,11 @@ from shared.vocabulary.names import (
 from shared.vocabulary.orders import OrderState
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
+from shared.x509.possession import is_proven
 from tests import world
 from tests.fakes.client_session import Answer, FakeBroker
+from tests.fakes.holders import new_key
+from tests.fakes.samples import OTHER, sample_results
 
 REQUEST = new_request_id()
 HOSTILE = "evil\x1b[2J\u202e[red]x[/red]"
@@ -491,6 +495,61 @@ def test_a_revocation_is_waited_for_and_one_that_takes_too_long_is_said_to_be_un
     late = desk.run("revoke", REQUEST, "--reason", "superseded", "--limit", "0.1")
     assert late.exit_code == Exit.UNAVAILABLE
     assert "is accepted" in late.stdout
+
+
+def test_a_certificate_goes_by_its_serial_number_as_browsers_show_it(desk: Desk) -> None:
+    _revocable(desk)
+    assert desk.run("revoke", "00:AB:0C", "--reason", "superseded", "--no-wait").exit_code == Exit.OK
+    assert desk.run("revoke", "not hexadecimal", "--reason", "superseded").exit_code == Exit.USAGE
+    (sent,) = desk.broker.commands()
+    assert isinstance(sent, commands.RevokeCertificate)
+    assert (sent.request_id, sent.serial_number) == (None, "ab0c")
+
+
+def test_whoever_holds_the_private_key_proves_it_here_and_the_key_stays_here(desk: Desk) -> None:
+    _revocable(desk)
+    own, file = new_key(), desk.folder / "tls.pem"
+    file.write_bytes(own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    done = desk.run("revoke", "ab0c", "--reason", "keyCompromise", "--key", str(file))
+    assert done.exit_code == Exit.OK
+    (sent,) = desk.broker.commands()
+    assert isinstance(sent, commands.RevokeCertificate)
+    assert sent.proof is not None
+    assert (sent.proof.statement.certificate, sent.proof.statement.relayed_by) == ("ab0c", "alice")
+    assert is_proven(own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), sent.proof)
+    file.write_text("no key")
+    assert desk.run("revoke", "ab0c", "--reason", "keyCompromise", "--key", str(file)).exit_code == Exit.USAGE
+    missing = desk.run("revoke", "ab0c", "--reason", "keyCompromise", "--key", str(desk.folder / "none"))
+    assert missing.exit_code == Exit.USAGE
+
+
+def test_what_else_has_the_key_is_proposed_and_what_must_be_confirmed_is_not_waited_for(desk: Desk) -> None:
+    answer = sample_results()[replies.RevokeResult].model_copy(update={"request_id": REQUEST})
+    desk.broker.answers[commands.RevokeCertificate] = lambda _: answer
+    said = desk.run("revoke", REQUEST, "--reason", "superseded").stdout
+    assert f"ra revoke {OTHER} --reason keyCompromise" in said
+    assert f"ra revocations confirm {REQUEST}" in said
+
+
+def test_revocations_are_listed_shown_and_confirmed_exactly_as_they_were_shown(desk: Desk) -> None:
+    waits = sample_results()[replies.RevocationResult]
+    assert isinstance(waits, replies.RevocationResult)
+    waits = waits.model_copy(
+        update={"request_id": REQUEST, "revocation": waits.revocation.model_copy(update={"request_id": REQUEST})}
+    )
+    for asked in (commands.ShowRevocation, commands.ConfirmRevocation, commands.DenyRevocation):
+        desk.broker.answers[asked] = lambda _: waits
+    page = replies.RevocationsResult(revocations=(waits.revocation,), more=True)
+    desk.broker.answers[commands.ListRevocations] = lambda _: page
+    assert f"ra revocations list --after {REQUEST}" in desk.run("revocations", "list").stdout
+    assert "superseded" in desk.run("revocations", "show", REQUEST).stdout
+    assert desk.run("revocations", "confirm", REQUEST, "--yes").exit_code == Exit.OK
+    assert desk.run("revocations", "deny", REQUEST, "--yes", "--note", "in use").exit_code == Exit.OK
+    *_, confirmed, _, denied = desk.broker.commands()
+    assert isinstance(confirmed, commands.ConfirmRevocation)
+    assert isinstance(denied, commands.DenyRevocation)
+    said = RevocationConfirmation.read(payload_of(denied.confirmation.jws), code="x")
+    assert (said.revocation_id, said.confirmation, said.note) == (waits.revocation.revocation_id, "deny", "in use")
 
 
 # --- deciding -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a requester does: see what can be picked, follow requests, take them back, fetch and revoke certificates."""
+"""What a requester does: see what can be picked, follow requests, take them back, and fetch certificates."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,6 @@ from services.desk.render import Rows, listed, safe
 from services.desk.views import REQUEST_COLUMNS, request_row, show_status
 from shared.contracts.replies import ApprovalGroupOption
 from shared.vocabulary.formats import DownloadFormat
-from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
 
 
@@ -25,7 +24,6 @@ def register(app: typer.Typer) -> None:
     command(app, "list")(list_requests)
     command(app, "withdraw")(withdraw)
     command(app, "download")(download)
-    command(app, "revoke")(revoke)
 
 
 def show_options(desk: Desk) -> None:
@@ -137,31 +135,3 @@ def download(
         if target != STANDARD:
             desk.screen.say(f"{target} is written, {len(result.content)} bytes of {result.media_type}.")
     desk.screen.result(result)
-
-
-def revoke(
-    desk: Desk,
-    *,
-    request: RequestArgument,
-    reason: Annotated[
-        RevocationReason,
-        typer.Option(
-            case_sensitive=False,
-            metavar="REASON",
-            help=f"Why (RFC 5280 §5.3.1): {', '.join(RevocationReason)}. A CA may not take each of them.",
-        ),
-    ],
-    notes: Annotated[str, typer.Option(help="For the record.")] = "",
-    wait: Annotated[bool, typer.Option(help="Wait until the CA has revoked it.")] = True,
-    limit: WaitLimitOption = 120.0,
-) -> None:
-    """Have an issued certificate revoked, for good."""
-    result = desk.ask(lambda client: client.revoke(request, reason, notes))
-    desk.screen.say(f"The revocation of {result.certificate} is accepted: {result.reason}.")
-    if not wait or result.state is State.REVOKED:
-        desk.screen.result(result)
-        desk.screen.say(f"Request {request} is {result.state}.")
-        return
-    status = desk.ask(lambda client: client.wait_for_state(request, {State.REVOKED}, limit))
-    desk.screen.result(result.model_copy(update={"state": status.request.state}))
-    desk.screen.say(f"Request {request} is {status.request.state}.")

@@ -1,6 +1,7 @@
 """The certificate of the request at hand: have it written to a file, and have it revoked."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from textual import on, work
 
@@ -68,6 +69,12 @@ class CertificateScreen(TellingScreen):
         if accepted is None:
             return
         self.say(f"The revocation of {accepted.certificate} is accepted: {accepted.reason}.")
+        if accepted.same_key:
+            others = ", ".join(each.request_id for each in accepted.same_key)
+            self.say(f"The same key have, and should be revoked too: {others}")
+        if accepted.awaits:
+            self.say(f"It waits for {accepted.awaits} to confirm it: ra revocations confirm {request}")
+            return
         done = await self.attempt(lambda: self.office.wait_for_state(request, {State.REVOKED}, REVOCATION_SECONDS))
         if done is not None:
             self.say(f"Request {request} is {done.request.state}.")
@@ -86,6 +93,7 @@ def _what_is_revoked(at_hand: AtHand, wanted: RevocationPane.Wanted) -> Rows:
         ("Request", safe(at_hand.request_id)),
         ("Name", safe(revision.name)),
         ("Subject", safe(revision.subject)),
-        ("Reason", str(wanted.reason)),
+        ("Reason", f"{wanted.reason}: {wanted.reason.meaning}"),
+        ("Time allowed", f"{wanted.reason.time_allowed // timedelta(hours=1)} hours from now"),
         ("Notes", safe(wanted.notes) or "none"),
     ]

@@ -87,7 +87,7 @@ class RevocationPane(Vertical):
 
     def compose(self) -> ComposeResult:
         """The form above, the standing below."""
-        reasons = [(str(reason), reason) for reason in RevocationReason]
+        reasons = [(f"{reason}: {reason.meaning}", reason) for reason in RevocationReason]
         yield Field("Reason", Select(reasons, prompt="of RFC 5280 §5.3.1", compact=True))
         yield Field("Notes", line("for the record", id="notes", longest=MOST_NOTES))
         yield button("Revoke the certificate", id="revoke")

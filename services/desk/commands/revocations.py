@@ -1,0 +1,203 @@
+"""`ra revoke` and `ra revocations`: have certificates revoked, see what waits, and confirm it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from services.desk.exits import usage
+from services.desk.frame import Desk, RequestArgument, WaitLimitOption, command, request_id
+from services.desk.passphrase import ask_passphrase
+from services.desk.render import Rows, safe
+from shared.contracts.replies import Revocation
+from shared.vocabulary.names import SerialNumber
+from shared.vocabulary.reasons import RevocationReason
+from shared.vocabulary.revocations import OPEN_REVOCATIONS, CertificateState, Confirmation
+from shared.vocabulary.states import State
+from shared.x509.possession import Holder
+
+app = typer.Typer(help="See which revocations are under way, and confirm those that wait.", no_args_is_help=True)
+COLUMNS = ("Request", "State", "Reason", "Asked by", "Deadline", "Confirmed")
+_SERIAL: TypeAdapter[str] = TypeAdapter(SerialNumber)
+NoteOption = Annotated[str, typer.Option(help="Why; it is signed too.")]
+
+
+def certificate_name(text: str) -> str:
+    """A request's id or a serial number as somebody typed it. Raises `BadParameter`."""
+    typed = text.strip().lower()
+    if "-" in typed:
+        return request_id(typed)
+    try:
+        return _SERIAL.validate_python(typed.replace(":", "").lstrip("0") or "0")
+    except ValidationError:
+        raise typer.BadParameter("neither a request's id nor a serial number in hexadecimal digits") from None
+
+
+CertificateArgument = Annotated[
+    str,
+    typer.Argument(metavar="REQUEST|SERIAL", parser=certificate_name, help="The request's id, or the serial number."),
+]
+
+
+def register(top: typer.Typer) -> None:
+    """Add `ra revoke` to the program."""
+    command(top, "revoke")(revoke)
+
+
+def revoke(
+    desk: Desk,
+    *,
+    certificate: CertificateArgument,
+    reason: Annotated[
+        RevocationReason,
+        typer.Option(
+            case_sensitive=False,
+            metavar="REASON",
+            help=f"Why (RFC 5280 §5.3.1): {', '.join(RevocationReason)}. A CA may not take each of them.",
+        ),
+    ],
+    notes: Annotated[str, typer.Option(help="For the record, and for the CA.")] = "",
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The certificate's private key, if that is your right to this; it stays here. For keyCompromise only.",
+        ),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option(help="Wait until the CA has revoked it; with --key, nothing is waited for.")
+    ] = True,
+    limit: WaitLimitOption = 120.0,
+) -> None:
+    """Have an issued certificate revoked, for good."""
+    holder = None if key is None else _holder(key)
+    result = desk.ask(lambda client: client.revoke(certificate, reason, notes, holder=holder))
+    desk.screen.say(f"The revocation of {result.certificate} is accepted: {result.reason}.")
+    for other in result.same_key:
+        text = f"{other.request_id} has the same key and is good until {other.not_after:%Y-%m-%d}: have it revoked too:"
+        desk.screen.say(f"{text} ra revoke {other.request_id} --reason keyCompromise")
+    request = result.request_id
+    if result.awaits:
+        desk.screen.result(result)
+        desk.screen.say(f"It waits for {result.awaits} to confirm it: ra revocations confirm {request}")
+        return
+    if not wait or holder is not None or result.state is State.REVOKED:
+        desk.screen.result(result)
+        desk.screen.say(f"Request {request} is {result.state}.")
+        return
+    status = desk.ask(lambda client: client.wait_for_state(request, {State.REVOKED}, limit))
+    desk.screen.result(result.model_copy(update={"state": status.request.state}))
+    desk.screen.say(f"Request {request} is {status.request.state}.")
+
+
+def _holder(path: Path) -> Holder:
+    try:
+        pem = path.expanduser().read_bytes()
+    except OSError as error:
+        raise usage(f"{path}: {error.strerror}") from None
+    try:
+        return Holder.of(pem, ask_passphrase(path).encode() if b"ENCRYPTED" in pem else None)
+    except ValueError as error:
+        raise usage(f"{path} holds no private key that can be read: {error}") from None
+
+
+@command(app, "list")
+def list_revocations(
+    desk: Desk,
+    *,
+    state: Annotated[
+        list[CertificateState] | None,
+        typer.Option(metavar="STATE", help="Those in this state; may be repeated. Else those that are not done."),
+    ] = None,
+    group: Annotated[str | None, typer.Option(metavar="NAME", help="Only this approval group.")] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="REQUEST", parser=request_id, help="Go on from here, to younger ones.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 50,
+) -> None:
+    """List the revocations of your groups, by default those that are not done."""
+    page = desk.ask(
+        lambda client: client.list_revocations(
+            approval_group=group, states=state or OPEN_REVOCATIONS, after=after, limit=limit
+        )
+    )
+    desk.screen.result(page)
+    desk.screen.listing(COLUMNS, map(_row, page.revocations), empty="There are no such revocations.")
+    if page.more and page.revocations:
+        desk.screen.say(f"There are more: ra revocations list --after {page.revocations[-1].request_id}")
+
+
+@command(app, "show")
+def show(desk: Desk, *, certificate: CertificateArgument) -> None:
+    """Show where the revocation of a certificate stands, and why."""
+    revocation = desk.ask(lambda client: client.show_revocation(certificate))
+    desk.screen.result(revocation)
+    desk.screen.sheet("Revocation", _rows(revocation))
+
+
+@command(app, "confirm")
+def confirm(
+    desk: Desk,
+    *,
+    request: RequestArgument,
+    note: NoteOption = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Sign without asking.")] = False,
+) -> None:
+    """Confirm a revocation that waits for this."""
+    _say_of(desk, request, Confirmation.CONFIRM, note, yes=yes)
+
+
+@command(app, "deny")
+def deny(
+    desk: Desk,
+    *,
+    request: RequestArgument,
+    note: NoteOption = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Sign without asking.")] = False,
+) -> None:
+    """End a revocation that waits to be confirmed; the certificate stays good."""
+    _say_of(desk, request, Confirmation.DENY, note, yes=yes)
+
+
+def _say_of(desk: Desk, request: str, kind: Confirmation, note: str, *, yes: bool) -> None:
+    desk.require_signer()
+    shown = desk.ask(lambda client: client.show_revocation(request))
+    desk.aside.sheet("Revocation", _rows(shown))
+    if not yes and not typer.confirm(f"{kind.capitalize()} this revocation?", err=True):
+        raise typer.Abort
+    after = desk.ask(lambda client: client.confirm_revocation(shown, kind, note), signing=True)
+    desk.screen.result(after)
+    desk.screen.say(f"The revocation of {request} is {_state(after)}.")
+
+
+def _state(revocation: Revocation) -> str:
+    return "ended" if revocation.state is CertificateState.LIVE else str(revocation.state)
+
+
+def _row(revocation: Revocation) -> tuple[str, ...]:
+    return (
+        revocation.request_id,
+        str(revocation.state),
+        str(revocation.reason),
+        safe(revocation.by),
+        f"{revocation.deadline:%Y-%m-%d %H:%M} UTC",
+        f"{len(revocation.confirmed_by)}/{revocation.needed}",
+    )
+
+
+def _rows(revocation: Revocation) -> Rows:
+    return [
+        ("Request", revocation.request_id),
+        ("Certificate", f"{revocation.serial_number}, {revocation.certificate}"),
+        ("State", str(revocation.state)),
+        ("Reason", f"{revocation.reason}: {revocation.reason.meaning}"),
+        ("Notes", safe(revocation.notes) or "none"),
+        ("Asked", f"{revocation.asked_at:%Y-%m-%d %H:%M} UTC by {safe(revocation.by)}"),
+        ("Deadline", f"{revocation.deadline:%Y-%m-%d %H:%M} UTC"),
+        (
+            "Confirmed",
+            f"{len(revocation.confirmed_by)} of {revocation.needed} {safe(', '.join(revocation.confirmed_by))}",
+        ),
+        *((found.code, safe(found.message)) for found in revocation.findings),
+    ]
