@@ -74,6 +74,15 @@ class EvidenceSettings(Settings):
     key_file: FilePath
 
 
+class AuditLogSettings(Settings):
+    """Where this process writes what it does."""
+
+    folder: FilePath
+    """On a volume of its own; a copy of the duty takes the first log in it that no other writes."""
+    checkpoint_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """How long, at most, until the other duties are told of what was written."""
+
+
 class RateWindowSettings(Settings):
     """So many calls within so many seconds, rolling."""
 
@@ -103,6 +112,7 @@ class DutySettings(Settings):
     http: HttpSettings
     policy: PolicySettings
     evidence: EvidenceSettings
+    audit_log: AuditLogSettings
     grace_seconds: Annotated[float, Field(gt=0)] = 10.0
     """How long work in flight may take to finish at shutdown."""
 

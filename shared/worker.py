@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -14,14 +15,19 @@ from typing import Generic, TypeVar
 import structlog
 from starlette.applications import Starlette
 
+from shared.audit_log.entries import EntryKind, Record
+from shared.audit_log.writing import DEPENDENCY, AuditLog
 from shared.clock import SystemClock
 from shared.config import DutySettings, HttpSettings, Secret, read_settings
 from shared.errors import RefusedError, UnavailableError
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey
+from shared.messaging.auditing import AuditedPublisher, GatedTrail
 from shared.messaging.gate import LONGEST_PAUSE, Gate
+from shared.messaging.messages import Outgoing
 from shared.messaging.policy_gate import PolicyGate
 from shared.messaging.runtime import Routes, Runtime
+from shared.messaging.witnessing import CheckpointHandler, Checkpoints, witness_routes
 from shared.mongo.database import Database
 from shared.mongo.store import MongoStore
 from shared.observability.http import ProbeServer, probes
@@ -80,6 +86,30 @@ class Worker(Generic[SettingsT]):
             on_published=self.messages.published,
             on_change=lambda up: self._dependencies.set("broker", up=up),
         )
+        self._publisher: AuditedPublisher | None = None
+
+    def begin_audit_log(self) -> "Audit":
+        """Begin to write down what this process does; on the running event loop.
+
+        Raises:
+            RefusedError: `config.audit-log-unusable`.
+        """
+        audit_log = AuditLog(self.settings.audit_log.folder, self.duty, self.key, self.clock)
+        gate = self.open_gate(DEPENDENCY, audit_log.probe)
+        trail = GatedTrail(audit_log.write, gate)
+        publisher = AuditedPublisher(self.duty, self.link, trail)
+        self._publisher = publisher
+        return Audit(audit_log, gate, trail, publisher)
+
+    async def publish(self, message: Outgoing) -> None:
+        """Publish what follows from no message, such as the work of a schedule, and write it down before.
+
+        Raises:
+            UnavailableError: the broker is away.
+        """
+        if self._publisher is None:
+            raise ValueError("nothing is published before the audit log is begun")
+        await self._publisher.publish(message)
 
     def keep_policy(self) -> PolicyKeeper:
         """What keeps the policy in force up to date."""
@@ -120,6 +150,23 @@ class Worker(Generic[SettingsT]):
         if self.key.public not in policy.duty_keys(self.duty):
             text = f"{self.settings.evidence.key_file}: the policy does not name this key as one of {self.duty}'s"
             raise RefusedError(finding("config.evidence-key-unknown", text, value=self.key.public.x))
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The audit log of a process and what writes to it."""
+
+    log: AuditLog
+    gate: Gate
+    trail: GatedTrail
+    publisher: AuditedPublisher
+
+    async def note(self, policy: Policy) -> None:
+        """Write down by which policy is decided from now on."""
+        record = Record(
+            kind=EntryKind.POLICY, identity="", subject=policy.digest, detail={"serial": str(policy.serial)}
+        )
+        await self.trail.write(record)
 
 
 @dataclass(frozen=True)
@@ -195,15 +242,18 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
     changed = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, changed.set)
     gate = worker.open_gate("database", worker.database.ping)
+    audit = worker.begin_audit_log()
     work = wire(worker, gate)
     policy = worker.open_policy_gate()
+    witness = CheckpointHandler(audit.trail, worker.in_force, worker.clock)
     runtime = Runtime(
         worker.duty,
-        work.routes,
-        worker.link,
+        work.routes | witness_routes(worker.duty, witness),
+        audit.publisher,
         is_identity=lambda name: worker.in_force.policy.identity(name) is not None,
-        gates=[gate, *work.gates],
+        gates=[audit.gate, gate, *work.gates],
         policy=policy,
+        audit=audit.trail,
         metrics=worker.messages,
         clock=worker.clock,
     )
@@ -212,6 +262,7 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
         return {
             "broker": worker.link.is_up,
             "database": gate.is_open,
+            audit.gate.name: audit.gate.is_open,
             policy.name: policy.is_open,
             **{other.name: other.is_open for other in work.gates},
             **{name: holds() for name, holds in work.conditions.items()},
@@ -219,12 +270,22 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
 
     server = _probe_server(worker.settings.http, probes(worker.registry, readiness, work.without))
     keeper = worker.keep_policy()
+    checkpoints = Checkpoints(
+        worker.duty,
+        audit.log,
+        worker.link.publish,
+        in_force=worker.in_force,
+        clock=worker.clock,
+        every_seconds=worker.settings.audit_log.checkpoint_seconds,
+    )
 
     async def begin() -> None:
         await _when_there(keeper.admit, gate)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.link.run(worker.consuming(work.subscriptions), runtime.handle), name="broker link")
             group.create_task(_reload_on(changed, keeper, gate), name="policy")
+            group.create_task(_note_policies(worker.in_force, audit), name="audit log of policies")
+            group.create_task(checkpoints.run(), name="audit log's checkpoints")
             for job in work.background:
                 group.create_task(_forever(job), name="background")
 
@@ -243,12 +304,16 @@ async def _run(worker: Worker[SettingsT], wire: Callable[[Worker[SettingsT], Gat
     await worker.link.quiesce()
     for finish in work.finish:
         await finish(grace)
+    with contextlib.suppress(UnavailableError, TimeoutError):
+        async with asyncio.timeout(grace):
+            await checkpoints.tell()
     await worker.link.stop(grace_seconds=grace)
     for task in (stop, *tasks):
         task.cancel()
     await asyncio.gather(stop, *tasks, return_exceptions=True)
-    for opened in (gate, *work.gates):
+    for opened in (gate, audit.gate, *work.gates):
         await opened.aclose()
+    await audit.log.aclose()
     await worker.database.close()
     for task in done - {stop}:
         task.result()  # a part of the process ended by itself: say why
@@ -277,6 +342,17 @@ async def _when_there(step: Callable[[], Awaitable[None]], gate: Gate) -> None:
             gate.close(away)
         else:
             return
+
+
+async def _note_policies(in_force: PolicyInForce, audit: Audit) -> None:
+    noted = ""
+    while True:
+        policy = in_force.policy
+        if policy.digest == noted:
+            await in_force.changed()
+            continue
+        await audit.note(policy)
+        noted = policy.digest
 
 
 async def _reload_on(changed: asyncio.Event, keeper: PolicyKeeper, gate: Gate) -> None:

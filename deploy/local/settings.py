@@ -32,6 +32,7 @@ class DutyFiles:
     """The policy officers' names and public keys, to be pinned."""
     key: Path
     roots: Path
+    audit_log: Path
 
 
 def duty_settings(
@@ -61,6 +62,7 @@ def duty_settings(
         "http": {"host": LOOPBACK, "port": port},
         "policy": {"file": relative(files.policy), "officers": list(files.officers)},
         "evidence": {"key_file": relative(files.key)},
+        "audit_log": {"folder": relative(files.audit_log)},
     }
     if ca is not None:
         settings["ca"] = {

@@ -378,11 +378,17 @@ class Stack:
                 officers=self._officers(),
                 key=self.key_file(str(duty)),
                 roots=self._sandbox_folder / "root.pem",
+                audit_log=self._audit_log_folder(),
             ),
             overrides=self._overrides.get(duty, {}),
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(toml.dumps(content))
+
+    def _audit_log_folder(self) -> Path:
+        folder = self.directory / "audit-log"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
 
     def _broker_access(self, user: str) -> Access:
         return Access(self.broker.amqp_port, self.virtual_host, self.password_file(user))

@@ -51,7 +51,7 @@ def wire(worker: Worker[ApprovalSettings], gate: Gate) -> Work:
     )
     again = timedelta(seconds=settings.compatibility.held_seconds)
     held = HeldCases(in_force, verdicts, compatibility, clock, again)
-    due = DueCases(cases, in_force, verdicts, held, worker.link.publish, clock)
+    due = DueCases(cases, in_force, verdicts, held, worker.publish, clock)
     schedule = Schedule(
         cases,
         due.advance,

@@ -137,7 +137,7 @@ def wire(worker: Worker[IntakeSettings], gate: Gate) -> Work:
     mails = MailMetrics(worker.registry)
     announcer = Announcer(in_force, clock, mailing, on_given_up=mails.failed)
     mail = wire_mail(worker, mailing, mails, requests, gate)
-    warnings = wire_warnings(worker, ExpiryWarnings(requests, announcer, worker.link.publish, clock), gate)
+    warnings = wire_warnings(worker, ExpiryWarnings(requests, announcer, worker.publish, clock), gate)
     submit = SubmitRequestHandler(requests, keys, in_force, blocklist, linter, worker.key, announcer, clock)
     lifecycle = LifecycleHandler(requests, keys, in_force, announcer, clock)
     rounds = TallyRounds(

@@ -50,11 +50,9 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
     )
     blocked = MongoBlockedKeys(worker.database)
     orders_wait = asyncio.Event()
-    books = Books(orders, worker.link.publish, in_force, clock, pace)
+    books = Books(orders, worker.publish, in_force, clock, pace)
     attestations = AttestationsBeside(settings.policy, clock)
-    fit = FitChecks(
-        ca, in_force, attestations.until, worker.key, worker.link.publish, clock, worker.messages.work_failed
-    )
+    fit = FitChecks(ca, in_force, attestations.until, worker.key, worker.publish, clock, worker.messages.work_failed)
     ordering = Ordering(
         books=books,
         recovery=Recovery(ca, clock, pace, begun=clock.now()),

@@ -30,7 +30,7 @@ def wire(worker: Worker[RevokerSettings], gate: Gate) -> Work:
     revoking = Revoking(
         certificates=certificates,
         ca=DigiCertRevocation(client),
-        publish=worker.link.publish,
+        publish=worker.publish,
         in_force=worker.in_force,
         key=worker.key,
         clock=clock,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.contracts import commands, events, notices, replies
+from shared.contracts import audit, commands, events, notices, replies
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import Model
 
@@ -146,6 +146,10 @@ NEWS: tuple[NewsContract, ...] = (
     NewsContract("ra.key.blocked.v1", events.KeyBlocked, Duty.REVOKER, "key.blocked"),
     NewsContract("ra.withdrawal.asked.v1", events.WithdrawalAsked, Duty.APPROVAL, "withdrawal.asked"),
     NewsContract("ra.withdrawal.refused.v1", events.WithdrawalRefused, Duty.ISSUER, "withdrawal.refused"),
+    *(
+        NewsContract(f"ra.audit-log.{duty}-checkpoint.v1", model, duty, "audit.checkpoint")
+        for duty, model in audit.CHECKPOINT_OF.items()
+    ),
 )
 
 NOTICES: tuple[NoticeContract, ...] = (

@@ -48,6 +48,7 @@ class Typ(StrEnum):
     CONFIRMATION = "ra-revocation-confirmation+jws"
     REVOCATION = "ra-revocation+jws"
     KEY_BLOCK = "ra-key-block+jws"
+    CHECKPOINT = "ra-checkpoint+jws"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The one runtime that settles messages.
 
-decode → handler → (the handler's one atomic write) → publish, confirmed → acknowledge. On redelivery the handler
-finds what it stored under the message's id and the same messages are published again. Hostile or broken input is
-refused, counted and answered; only our own failure parks a message. An event composed under a newer policy than the
+decode → handler → (the handler's one atomic write) → audit log → publish, confirmed → acknowledge. On redelivery the
+handler finds what it stored under the message's id and the same messages are published again. Hostile or broken input
+is refused, counted and answered; only our own failure parks a message. An event composed under a newer policy than the
 one in force here is put by until that policy comes, and with it what follows in its queue about the same request.
 """
 
@@ -25,6 +25,8 @@ from shared.contracts.catalogue import NEWS as NEWS_CONTRACTS
 from shared.contracts.envelope import MAX_MESSAGE_BYTES, Envelope, Header
 from shared.contracts.events import LifecycleEvent
 from shared.errors import ConflictError, RefusedError, UnavailableError
+from shared.messaging import auditing
+from shared.messaging.auditing import CHECKPOINT_TYPES, AuditTrail
 from shared.messaging.gate import Gate
 from shared.messaging.messages import (
     REPLIES,
@@ -105,6 +107,7 @@ class Runtime:
         is_identity: Callable[[str], bool],
         gates: Sequence[Gate],
         policy: PolicyGate,
+        audit: AuditTrail,
         metrics: MessageMetrics,
         clock: Clock,
         concurrency: int = 16,
@@ -116,6 +119,7 @@ class Runtime:
         self._is_identity = is_identity
         self._gates = {gate.name: gate for gate in gates}
         self._policy = policy
+        self._audit = audit
         self._metrics = metrics
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
@@ -154,14 +158,18 @@ class Runtime:
 
     async def _handle(self, delivery: Delivery, message: Received[Model]) -> Settlement:
         route = self._routes[message.type]
-        result, outcome = "handled", Outcome()
+        result, outcome, findings = "handled", Outcome(), tuple[Finding, ...]()
         try:
             outcome = await self._persist(route, message)
         except RefusedError as refusal:
-            result, outcome = "refused", self._refused(route, message, refusal)
+            result, findings = "refused", refusal.findings
+            outcome = self._refused(route, message, refusal)
         except Exception:
             log.exception("handler failed; message parked", type=message.type, id=message.id, sender=message.sender)
+            await self._audit.write(auditing.handled(delivery, message, "parked"))
             return await self._park(delivery, message, route, reason="handler failed")
+        if findings or message.type not in CHECKPOINT_TYPES:
+            await self._audit.write(auditing.handled(delivery, message, result, findings))
         try:
             settlement = await self._publish_all(outcome.publish)
         except (UnroutableError, NotTakenError) as error:
@@ -269,6 +277,7 @@ class Runtime:
     async def _refuse_unreadable(self, delivery: Delivery, findings: Sequence[Finding]) -> Settlement:
         self._count_refusal(findings, type="unreadable", sender=delivery.sender or "")
         self._metrics.handled("unreadable", "refused")
+        await self._audit.write(auditing.unreadable(delivery, findings))
         sender = delivery.sender
         if sender is None or not self._is_identity(sender) or delivery.key.split(".")[1:2] != [str(self._duty)]:
             return Settlement.ACKNOWLEDGE

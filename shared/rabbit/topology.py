@@ -38,7 +38,7 @@ INBOX_LIMIT = 10_000
 INBOX_KEEPS_MS = 14 * 24 * 3600 * 1000
 NO_RIGHT = "^$"
 
-LISTENERS: Mapping[Duty, tuple[str, ...]] = {
+_LISTENERS: Mapping[Duty, tuple[str, ...]] = {
     Duty.INTAKE: (
         *(f"{contract.duty}.{contract.key}.#" for contract in EVENTS if contract.duty is not Duty.INTAKE),
         "revoker.key.blocked.#",
@@ -53,7 +53,11 @@ LISTENERS: Mapping[Duty, tuple[str, ...]] = {
     Duty.ISSUER: ("approval.request.approved.#", "approval.withdrawal.asked.#", "revoker.key.blocked.#"),
     Duty.REVOKER: ("issuer.certificate.issued.#", "issuer.certificate.quarantined.#"),
 }
-"""Which events each duty listens to, as binding keys."""
+LISTENERS: Mapping[Duty, tuple[str, ...]] = {
+    duty: (*keys, *(f"{other}.audit.checkpoint.#" for other in Duty if other is not duty))
+    for duty, keys in _LISTENERS.items()
+}
+"""Which events each duty listens to, as binding keys: what it works on, and the others' audit logs, as a witness."""
 
 WITNESSED: Mapping[Duty, tuple[str, ...]] = {Duty.ISSUER: ("*.approval.deny",)}
 """Commands to other duties that a duty sees too: the issuer learns of a denial from the approver's own message,

@@ -69,6 +69,7 @@ from shared.vocabulary.model import Model
 from shared.vocabulary.names import MessageId
 from shared.vocabulary.orders import OrderState
 from tests import world
+from tests.fakes.audit import RememberedTrail
 from tests.fakes.authority import FakeCa, FakeRevocations
 from tests.fakes.broker import MemoryPublisher
 from tests.fakes.faults import Steps
@@ -155,6 +156,7 @@ class InProcess:
     def __post_init__(self) -> None:
         self.in_force = PolicyInForce(world.policy(self.policy_text))
         self.publisher = MemoryPublisher(self.steps)
+        self.audit = RememberedTrail()
         self.registry = CollectorRegistry()
         self.messages = MessageMetrics(self.registry)
         self.evidence = EvidenceMetrics(self.registry)
@@ -170,6 +172,7 @@ class InProcess:
             is_identity=lambda name: self.in_force.policy.identity(name) is not None,
             gates=[Gate(name, self._probe, on_change=lambda _: None) for name in self.gates],
             policy=PolicyGate(self.in_force, on_change=lambda _: None),
+            audit=self.audit,
             metrics=self.messages,
             clock=self.clock,
         )

@@ -47,6 +47,7 @@ from shared.policy.policy import Policy, parse_policy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.names import ApprovalGroupName, RequestId
 from tests import world
+from tests.fakes.audit import RememberedTrail
 from tests.fakes.broker import MemoryPublisher
 from tests.fakes.duties import event, lifecycle
 from tests.fakes.faults import CrashError, Steps
@@ -345,6 +346,7 @@ class Process:
             is_identity=lambda _: True,
             gates=[self.gate],
             policy=PolicyGate(self.in_force, on_change=lambda _: None),
+            audit=RememberedTrail(),
             metrics=MessageMetrics(registry),
             clock=clock,
         )

@@ -10,6 +10,7 @@ from services.intake.tally import Tally
 from services.issuer.model import BlockedKey, EvidenceRefusal, FeedMark, Order, Settlement
 from services.revoker.model import Certificate
 from shared.contracts import commands, events, replies
+from shared.contracts.audit import CHECKPOINT_OF
 from shared.contracts.catalogue import COMMANDS
 from shared.contracts.notices import Awaited, CertificateExpiring, DecisionAwaited
 from shared.contracts.replies import HistoryEntry, RequestSummary, Result
@@ -203,7 +204,8 @@ def sample_news() -> dict[type[Model], Model]:
     )
     refused = events.WithdrawalRefused(request_id=REQUEST, verdict=DIGEST, command=MESSAGE, findings=(WARNING,))
     blocked = events.KeyBlocked(approval_group=WEB, block=token)
-    return {type(each): each for each in (told, asked, refused, blocked)}
+    checkpoints = [model(checkpoint=token) for model in CHECKPOINT_OF.values()]
+    return {type(each): each for each in (told, asked, refused, blocked, *checkpoints)}
 
 
 @cache

@@ -57,6 +57,7 @@ class Scripted(InProcess):
             is_identity=lambda name: self.in_force.policy.identity(name) is not None,
             gates=[self.gate],
             policy=self.policy,
+            audit=self.audit,
             metrics=self.messages,
             clock=self.clock,
             concurrency=concurrency,

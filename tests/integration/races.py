@@ -59,6 +59,7 @@ class Copy(Approval):
             is_identity=lambda name: self.in_force.policy.identity(name) is not None,
             gates=[Gate("database", self._probe, on_change=lambda _: None)],
             policy=PolicyGate(self.in_force, on_change=lambda _: None),
+            audit=self.audit,
             metrics=self.messages,
             clock=self.clock,
         )

@@ -16,11 +16,13 @@ from services.issuer.__main__ import wire as wire_issuer
 from services.revoker.__main__ import wire as wire_revoker
 from shared.contracts.catalogue import COMMANDS, EVENTS, NEWS, EventContract, NewsContract
 from shared.messaging.gate import Gate
+from shared.messaging.witnessing import CheckpointHandler, witness_routes
 from shared.observability.metrics import EvidenceMetrics, MessageMetrics
 from shared.rabbit.topology import LISTENERS, WITNESSED, build
 from shared.vocabulary.duties import Duty
 from shared.worker import Work
 from tests import world
+from tests.fakes.audit import RememberedTrail
 from tests.fakes.broker import MemoryPublisher
 from tests.fakes.mails import mail_settings
 from tests.world import FixedClock, pem, shared_ca, signing_key
@@ -109,6 +111,12 @@ QUEUES: dict[Duty, set[str]] = {
 }
 
 
+# What every duty takes beside: the others' words on their audit logs.
+CHECKPOINTS: dict[Duty, dict[str, Duty | None]] = {
+    duty: {f"ra.audit-log.{other}-checkpoint.v1": other for other in Duty if other is not duty} for duty in Duty
+}
+
+
 async def wired(duty: Duty, folder: Path) -> Work:
     """The duty as its own composition root puts it together, over no servers at all."""
     roots, key = folder / "roots.pem", folder / "key"
@@ -144,6 +152,7 @@ async def wired(duty: Duty, folder: Path) -> Work:
         evidence=EvidenceMetrics(registry),
         registry=registry,
         link=MemoryPublisher(),
+        publish=MemoryPublisher().publish,
         open_gate=lambda name, probe, longest_pause=0.0: Gate(
             name, probe, on_change=lambda _: None, longest_pause=longest_pause
         ),
@@ -161,7 +170,9 @@ async def wired(duty: Duty, folder: Path) -> Work:
 @pytest.mark.parametrize("duty", list(Duty))
 async def test_a_duty_takes_exactly_these_messages_from_exactly_these_senders(duty: Duty, tmp_path: Path) -> None:
     work = await wired(duty, tmp_path)
-    assert {name: route.duty for name, route in work.routes.items()} == DOORS[duty]
+    witness = CheckpointHandler(RememberedTrail(), world.in_force(), FixedClock())
+    taken = work.routes | witness_routes(duty, witness)
+    assert {name: route.duty for name, route in taken.items()} == DOORS[duty] | CHECKPOINTS[duty]
 
 
 @pytest.mark.parametrize("duty", list(Duty))
@@ -189,8 +200,8 @@ def test_every_command_has_one_duty_that_answers_it_and_any_other_is_a_declared_
 
 def test_every_event_is_taken_by_somebody_and_by_all_who_listen_to_it() -> None:
     for contract in TOLD:
-        takers = {duty for duty, doors in DOORS.items() if contract.name in doors}
+        takers = {duty for duty in Duty if contract.name in DOORS[duty] | CHECKPOINTS[duty]}
         listeners = {duty for duty, keys in LISTENERS.items() if f"{contract.duty}.{contract.key}.#" in keys}
         assert takers == listeners != set()
         assert contract.duty not in takers, "no duty listens to itself"
-        assert all(DOORS[taker][contract.name] is contract.duty for taker in takers)
+        assert all((DOORS[taker] | CHECKPOINTS[taker])[contract.name] is contract.duty for taker in takers)
