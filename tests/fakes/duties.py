@@ -163,14 +163,14 @@ class InProcess:
         self.key = signing_key(self.duty)
         self.runtime = self.new_runtime()
 
-    def new_runtime(self) -> Runtime:
+    def new_runtime(self, *gates: Gate) -> Runtime:
         """What handles messages, over the stores and the publisher of now."""
         return Runtime(
             self.duty,
             self.routes(),
             self.publisher,
             is_identity=lambda name: self.in_force.policy.identity(name) is not None,
-            gates=[Gate(name, self._probe, on_change=lambda _: None) for name in self.gates],
+            gates=[*gates, *(Gate(name, self._probe, on_change=lambda _: None) for name in self.gates)],
             policy=PolicyGate(self.in_force, on_change=lambda _: None),
             audit=self.audit,
             metrics=self.messages,

@@ -14,7 +14,6 @@ from services.desk.frame import Desk, RequestArgument, command
 from shared.audit_log.verification import verify_logs
 from shared.client.profile import read_anchor
 from shared.clock import SystemClock
-from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.evidence.file import read_evidence
 from shared.policy.policy import read_policy
@@ -95,7 +94,8 @@ def verify_log(
         empty="There is no line in them.",
     )
     if report.findings:
-        raise RefusedError.of(report.findings)
+        desk.screen.findings(report.findings)
+        raise typer.Exit(Exit.REFUSED)
     desk.screen.say("VERIFIED: nothing was changed, taken out, cut off or told twice, as far as others witnessed it.")
 
 
