@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 RUN := .venv/bin/python
 STACK := $(RUN) -m deploy.local
 
-.PHONY: help demo up down status check test fuzz bench docs pictures promises format python packages servers
+.PHONY: help demo up down status check test fuzz bench docs pictures promises format python packages servers readers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,7 +36,7 @@ check: packages ## lint, formatting, types and the layers' rules
 	$(RUN) -m mypy
 	.venv/bin/lint-imports
 
-test: servers ## all tests, in random order on two processes (PYTEST_ARGS="tests/unit -k name")
+test: servers readers ## all tests, in random order on two processes (PYTEST_ARGS="tests/unit -k name")
 	$(RUN) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 fuzz: python ## look for input that breaks intake, with atheris in an environment of its own (FUZZ_SECONDS=60)
@@ -67,3 +67,6 @@ packages: python
 
 servers: packages
 	@$(PYTHON) -m deploy.local.install broker openssl
+
+readers: python
+	@$(PYTHON) -m deploy.local.install readers

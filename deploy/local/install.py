@@ -114,11 +114,27 @@ def openssl() -> None:
             _apt_install("openssl", purpose="the tool for certificate requests")
 
 
+READERS = {
+    "keytool": ("default-jre-headless", "Java's reader of certificates"),
+    "pk12util": ("libnss3-tools", "the readers of certificates of browsers"),
+    "node": ("nodejs", "the JavaScript runtime as a reader of certificates"),
+}
+
+
+def readers() -> None:
+    """Other people's software, of which the tests show that it reads what is delivered."""
+    for command, (package, purpose) in READERS.items():
+        if shutil.which(command) is None:
+            with _alone():
+                _apt_install(package, purpose=purpose)
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "packages": packages,
     "fuzzer": fuzzer,
     "broker": broker,
     "openssl": openssl,
+    "readers": readers,
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -31,6 +31,7 @@ from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
 from tests import world
 from tests.infrastructure import sandbox_of
+from tests.pkcs7 import pkcs7_certificates
 from tests.system.way import PATIENCE, People, approve, issued, pending_at_approval, people_of, reach, submitted
 
 
@@ -63,12 +64,10 @@ async def test_every_format_holds_the_same_certificate(people: People) -> None:
     request_id = await issued(people)
     pem = x509.load_pem_x509_certificates((await people.shop.download(request_id)).content)
     der = x509.load_der_x509_certificate((await people.shop.download(request_id, DownloadFormat.DER_X509)).content)
-    p7 = pkcs7.load_der_pkcs7_certificates((await people.shop.download(request_id, DownloadFormat.DER_PKCS7)).content)
-    armoured = pkcs7.load_pem_pkcs7_certificates(
-        (await people.shop.download(request_id, DownloadFormat.PEM_PKCS7)).content
-    )
+    p7 = pkcs7_certificates((await people.shop.download(request_id, DownloadFormat.DER_PKCS7)).content)
+    armoured = pkcs7_certificates((await people.shop.download(request_id, DownloadFormat.PEM_PKCS7)).content)
     assert der == pem[0]
-    assert set(p7) == set(armoured) == set(pem)
+    assert p7 == armoured == pem
 
 
 async def test_the_evidence_tells_the_whole_story_and_verifies_against_the_policys_keys(
