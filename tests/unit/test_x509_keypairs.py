@@ -4,7 +4,7 @@ from functools import cache
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import mldsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_private_key
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from shared.errors import RefusedError
@@ -26,6 +26,7 @@ from shared.x509.keys import check_key, key_facts, key_type
 from shared.x509.names import DistinguishedName, SubjectAltNames
 from shared.x509.pkcs12 import build
 from shared.x509.weakness import check_weakness
+from tests.golden.recipes import elements
 
 PASSWORD = Password("Grünkohl-über-Zäune-7")
 WRONG = Password("Grünkohl-über-Zäune-8")
@@ -118,10 +119,17 @@ def test_every_encryption_has_a_salt_of_its_own_and_many_rounds() -> None:
     assert ROUNDS.to_bytes(3) in first
 
 
-@pytest.mark.parametrize("kind", ["rsa-2048", "ecdsa-p256", "ed25519"])
-@pytest.mark.parametrize("encryption", Pkcs12Encryption)
+@pytest.mark.parametrize(
+    ("kind", "encryption"),
+    [
+        ("rsa-2048", Pkcs12Encryption.PBES2_AES_256),
+        ("ecdsa-p256", Pkcs12Encryption.PBES2_AES_256),
+        ("ed25519", Pkcs12Encryption.PBES2_AES_256),
+        ("ecdsa-p521", Pkcs12Encryption.TRIPLE_DES),
+    ],
+)
 def test_a_pkcs12_file_holds_the_pair_the_chain_and_the_name(kind: str, encryption: Pkcs12Encryption) -> None:
-    chain = [certificate("ecdsa-p384"), certificate("ecdsa-p521")]
+    chain = [certificate("ecdsa-p384"), certificate("ed25519", serial=8)]
     made = build(key(kind), certificate(kind), chain, PASSWORD, friendly_name="Zürich", encryption=encryption)
     read = load_pkcs12(made, PASSWORD.reveal().encode())
     assert read.cert is not None
@@ -161,15 +169,14 @@ def test_a_certificate_of_another_key_is_not_packed() -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["\N{GRINNING FACE}"])
-def test_what_no_file_can_hold_is_not_packed(name: str) -> None:
+def test_what_no_file_can_hold_is_not_packed() -> None:
     with pytest.raises(RefusedError, match=r"pkcs12\.unfit"):
         build(
             key("ecdsa-p256"),
             certificate("ecdsa-p256"),
             [],
             PASSWORD,
-            friendly_name=name,
+            friendly_name="\N{GRINNING FACE}",
             encryption=Pkcs12Encryption.PBES2_AES_256,
         )
 
@@ -178,3 +185,26 @@ def test_an_ml_dsa_key_is_kept_as_its_seed() -> None:
     made = key("ml-dsa-65")
     assert isinstance(made, mldsa.MLDSA65PrivateKey)
     assert len(private_key_der(made)) < 100
+
+
+@pytest.mark.parametrize("encryption", Pkcs12Encryption)
+def test_a_pkcs12_file_with_an_ml_dsa_key_holds_it_in_the_common_form(encryption: Pkcs12Encryption) -> None:
+    """`cryptography` reads no such file, but the bag in it."""
+    kind = "ml-dsa-44"
+    made = build(key(kind), certificate(kind), [], PASSWORD, friendly_name="x", encryption=encryption)
+    _, contents, _ = elements(made)
+    _, bags = elements(_within(_within(contents)))
+    _, shrouded, _ = elements(elements(_within(_within(bags)))[0])
+    read = load_der_private_key(content(shrouded), PASSWORD.reveal().encode())
+    assert isinstance(read, mldsa.MLDSA44PrivateKey)
+    assert public_key_der(read) == public_key_der(key(kind))
+
+
+def content(tlv: bytes) -> bytes:
+    more = tlv[1] & 0x7F if tlv[1] & 0x80 else 0
+    return tlv[2 + more :]
+
+
+def _within(holder: bytes) -> bytes:
+    """The content of the last element: of a ContentInfo its `[0]`, of that its OCTET STRING."""
+    return content(elements(holder)[-1]) if holder[0] == 0x30 else content(holder)
