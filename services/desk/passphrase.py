@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 from services.desk.exits import usage
+from services.desk.files import STANDARD, read_input
 from shared.config import Secret
 
+MOST_BYTES = 4_096
 PASSPHRASE_VARIABLE = "RA_KEY_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable, no passphrase
 
 
@@ -21,13 +23,20 @@ def ask_passphrase(path: Path) -> str:
     return given_passphrase() or _ask(f"Passphrase of {path}: ")
 
 
-def choose_passphrase(path: Path) -> str:
-    """A passphrase for a new key, asked for twice; otherwise as `ask_passphrase`."""
-    if given := given_passphrase():
-        return given
-    first = _ask(f"Passphrase for {path}: ")
-    if not first:
-        raise usage("an empty passphrase protects nothing")
+def choose_passphrase(path: Path, file: Path | None = None) -> str:
+    """A passphrase for a new key: the one in `file` if that is given, else one asked for twice, as `ask_passphrase`.
+
+    Raises:
+        RefusedError: `config.secret-unreadable`, the file with the passphrase.
+        DeskError: it is empty, the two differ, or nobody is there to ask.
+    """
+    given = given_passphrase() if file is None else _read(file)
+    if given is not None:
+        return _some(given)
+    if not _is_terminal():
+        text = "there is no terminal to ask for a passphrase on: give --passphrase-file, or --no-passphrase"
+        raise usage(f"{text}, or set {PASSPHRASE_VARIABLE}")
+    first = _some(_ask(f"Passphrase for {path}: "))
     if _ask("The same again: ") != first:
         raise usage("the two passphrases differ")
     return first
@@ -39,7 +48,23 @@ def given_passphrase() -> str | None:
     return Secret(Path(named).expanduser()).reveal() if named else None
 
 
+def _read(file: Path) -> str:
+    if file == STANDARD:
+        return read_input(file, limit=MOST_BYTES).decode(errors="surrogateescape").rstrip("\r\n")
+    return Secret(file.expanduser()).reveal()
+
+
+def _some(passphrase: str) -> str:
+    if not passphrase:
+        raise usage("an empty passphrase protects nothing")
+    return passphrase
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
 def _ask(prompt: str) -> str:
-    if not sys.stdin.isatty():
+    if not _is_terminal():
         raise usage(f"the key needs a passphrase and there is no terminal to ask on: set {PASSPHRASE_VARIABLE}")
     return getpass.getpass(prompt)

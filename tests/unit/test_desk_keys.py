@@ -17,19 +17,19 @@ RUN = CliRunner()
 
 def test_a_new_key_is_the_owners_alone_and_its_line_fits_the_policy(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
-    result = RUN.invoke(app, ["keys", "new", str(path)])
+    result = RUN.invoke(app, ["keys", "new", str(path), "--no-passphrase"])
     assert result.exit_code == Exit.OK
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     line = next(line for line in result.stdout.splitlines() if line.startswith("keys = "))
     assert DutyKeys.model_validate(tomllib.loads(line), strict=False).keys == (read_key(path).public,)
     assert "PRIVATE" not in result.output
-    assert "has no passphrase" in result.stdout
+    assert "Warning: it has no passphrase" in result.stdout
 
 
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     path.write_text("precious")
-    result = RUN.invoke(app, ["keys", "new", str(path)])
+    result = RUN.invoke(app, ["keys", "new", str(path), "--no-passphrase"])
     assert result.exit_code == Exit.USAGE
     assert "is left as it is" in result.stderr
     assert path.read_text() == "precious"
@@ -39,7 +39,7 @@ def test_a_key_with_a_passphrase_opens_with_it_only(tmp_path: Path, monkeypatch:
     path, secret = tmp_path / "key.pem", tmp_path / "passphrase"
     secret.write_text("correct horse\n")
     monkeypatch.setenv("RA_KEY_PASSPHRASE_FILE", str(secret))
-    assert RUN.invoke(app, ["keys", "new", str(path), "--passphrase"]).exit_code == Exit.OK
+    assert RUN.invoke(app, ["keys", "new", str(path)]).exit_code == Exit.OK
     with pytest.raises(RefusedError):
         read_key(path, lambda _: "battery staple")
     shown = RUN.invoke(app, ["keys", "show", str(path), "--json"])
@@ -53,16 +53,56 @@ def test_a_key_with_a_passphrase_opens_with_it_only(tmp_path: Path, monkeypatch:
 def test_a_passphrase_cant_be_asked_for_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RA_KEY_PASSPHRASE_FILE", raising=False)
     path = tmp_path / "key.pem"
-    result = RUN.invoke(app, ["keys", "new", str(path), "--passphrase"])
+    result = RUN.invoke(app, ["keys", "new", str(path)])
     assert result.exit_code == Exit.USAGE
-    assert "RA_KEY_PASSPHRASE_FILE" in result.stderr
+    assert "--passphrase-file, or --no-passphrase" in result.stderr
+    assert not path.exists()
+
+
+def _answering(monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
+    """Somebody at a terminal who answers so."""
+    given = iter(answers)
+    monkeypatch.delenv("RA_KEY_PASSPHRASE_FILE", raising=False)
+    monkeypatch.setattr("services.desk.passphrase._ask", lambda _: next(given))
+    monkeypatch.setattr("services.desk.passphrase._is_terminal", lambda: True)
+
+
+def test_unless_it_is_told_otherwise_a_new_key_has_a_passphrase_that_is_asked_for_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _answering(monkeypatch, "correct horse", "correct horse")
+    path = tmp_path / "key.pem"
+    result = RUN.invoke(app, ["keys", "new", str(path)])
+    assert result.exit_code == Exit.OK
+    assert "Warning" not in result.output
+    with pytest.raises(RefusedError):
+        read_key(path)
+    assert read_key(path, lambda _: "correct horse").public.kid in result.stdout
+
+
+@pytest.mark.parametrize("from_file", [True, False], ids=["file", "standard input"])
+def test_without_a_terminal_the_passphrase_comes_from_where_it_is_said(
+    *, from_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RA_KEY_PASSPHRASE_FILE", raising=False)
+    path, secret = tmp_path / "key.pem", tmp_path / "passphrase"
+    secret.write_text("correct horse\n")
+    place = str(secret) if from_file else "-"
+    result = RUN.invoke(app, ["keys", "new", str(path), "--passphrase-file", place], input="correct horse\n")
+    assert result.exit_code == Exit.OK
+    assert read_key(path, lambda _: "correct horse").public.kid in result.stdout
+
+
+@pytest.mark.parametrize("options", [["--passphrase-file", "-"], ["--passphrase-file", "-", "--no-passphrase"]])
+def test_an_empty_or_contradicted_passphrase_makes_no_key(options: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    assert RUN.invoke(app, ["keys", "new", str(path), *options], input="\n").exit_code == Exit.USAGE
     assert not path.exists()
 
 
 def test_two_passphrases_that_differ_make_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RA_KEY_PASSPHRASE_FILE", raising=False)
-    answers = iter(["one", "two"])
-    monkeypatch.setattr("services.desk.passphrase._ask", lambda _: next(answers))
+    _answering(monkeypatch, "one", "two")
     path = tmp_path / "key.pem"
-    assert RUN.invoke(app, ["keys", "new", str(path), "--passphrase"]).exit_code == Exit.USAGE
+    assert RUN.invoke(app, ["keys", "new", str(path)]).exit_code == Exit.USAGE
     assert not path.exists()
