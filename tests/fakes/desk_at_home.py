@@ -12,12 +12,12 @@ from tests.fakes.office import MemoryOffice
 NAME = "front door"
 
 
-def _client(_: Desk, signer: Signer | None) -> RaClient:
+def client(self: Desk, signer: Signer | None) -> RaClient:  # noqa: ARG001 - as the method that it stands for
     office = MemoryOffice()
     asyncio.run(office.submit(world.content(name=NAME)))
     return office.client("alice", signer)
 
 
 if __name__ == "__main__":
-    Desk.client = _client  # type: ignore[method-assign]  # nothing else of it is another
+    Desk.client = client  # type: ignore[method-assign]  # nothing else of it is another
     main()
