@@ -1,7 +1,6 @@
 """Whether a password is good enough for the file that holds a private key: judged by the client, and by the issuer."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,8 +16,9 @@ MAX_LENGTH = 128
 _JUDGED = 32
 _MOST_WORDS = 100
 _SHORTEST_WORD = 3
-_LAST_OF_PLANE = 0xFFFD  # PKCS#12 writes passwords as BMPString (RFC 7292, appendix B.1): two bytes a character
-_UNFIT = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
+# PKCS#12 could take more (RFC 7292, appendix B.1), but Java refuses any password that is not ASCII, and others differ in
+# how they encode it: whoever finds out later has lost the key.
+_FIT = re.compile(r"[ -~]*")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def check_password(password: str, rules: PasswordRules, *, words: Iterable[str] 
 
 
 def _check(password: str, rules: PasswordRules, words: Iterable[str]) -> Iterator[Finding]:
-    if any(ord(character) > _LAST_OF_PLANE or unicodedata.category(character) in _UNFIT for character in password):
-        message = "a PKCS#12 file can't have all of these characters in its password: use letters, digits, signs"
+    if not _FIT.fullmatch(password):
+        message = "a password has letters without accents, digits, signs and spaces: not all programs can open others"
         yield finding("password.characters", message)
         return
     if len(password) > MAX_LENGTH:
