@@ -15,14 +15,16 @@ from shared.policy.composition import NOTHING_EDITED, Composed, compose
 from shared.policy.fitness import RULES, Proposal, check_expiry, last_day
 from shared.policy.model import EnrollmentMethod, Trust
 from shared.policy.policy import Policy
-from shared.policy.resolution import ResolvedPolicy, resolve
+from shared.policy.resolution import ResolvedPolicy, check_pkcs12, method_not_allowed, resolve
+from shared.sealing import kid_of_sealed
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import IdentityName
 from shared.vocabulary.permissions import Permission
 from shared.x509.certificate import IssuedCertificate
 from shared.x509.comparison import TrustKind
-from shared.x509.csr import VerifiedCsr, parse_csr
+from shared.x509.csr import VerifiedCsr
 from shared.x509.entered import EditedValues
+from shared.x509.stand_ins import asked_with
 from shared.x509.template import would_be_certificate
 
 T = TypeVar("T")
@@ -82,7 +84,8 @@ def check_sender(content: RequestContent, sender: IdentityName, policy: Policy) 
 
 def screen(content: RequestContent, policy: Policy, *, today: date, edited: EditedValues = NOTHING_EDITED) -> Screened:
     """Everything that speaks against this request, with what approvers have entered, reported together."""
-    csr, reading = _tried("certificate request and proof of possession", lambda: parse_csr(content.csr))
+    about = "certificate request and proof of possession" if content.generated is None else "key pair to be made"
+    csr, reading = _tried(about, lambda: asked_with(content.csr, content.wanted_key_type))
     resolved, choosing = _tried(
         "signing certificate, approval group and profiles",
         lambda: resolve(
@@ -92,9 +95,12 @@ def screen(content: RequestContent, policy: Policy, *, today: date, edited: Edit
             extension_profile=content.extension_profile,
             dn_profile=content.dn_profile,
             signature_hash=content.signature_hash,
+            generated=content.generated is not None,
         ),
     )
     steps = [reading, choosing, Step("enrollment method", tuple(_check_method(content, policy)))]
+    if content.generated is not None and resolved is not None:
+        steps.append(Step("PKCS#12", tuple(check_pkcs12(content.generated.pkcs12, resolved))))
     if resolved is not None and csr is None:
         expiry = tuple(check_expiry(content.expires_on, resolved, today=today))
         steps.append(Step("expiration date", expiry))
@@ -125,8 +131,21 @@ def _tried(about: str, act: Callable[[], T]) -> tuple[T | None, Step]:
 def _check_method(content: RequestContent, policy: Policy) -> Iterator[Finding]:
     signing = policy.signing_certificate(content.signing_certificate)
     if signing is not None and EnrollmentMethod(content.method) not in signing.enrollment_methods:
-        text = f"{content.signing_certificate} allows: {', '.join(sorted(signing.enrollment_methods))}"
-        yield finding("request.method-not-allowed", text, value=content.method)
+        yield method_not_allowed(content.signing_certificate, signing, content.method)
+
+
+def check_sealed(content: RequestContent, policy: Policy) -> Iterator[Finding]:
+    """Whether the password is sealed to a key that is in use: what was submitted before stays good."""
+    if content.generated is None:
+        return
+    kid = kid_of_sealed(content.generated.sealed_password)
+    known = next((each for each in policy.file.opening_keys if each.key.kid == kid), None)
+    if known is None:
+        text = "it is sealed to no key of the policy that is in force: get the anchor of that one, and submit again"
+        yield finding("password.opening-key-unknown", text, value=kid)
+    elif known.retired:
+        text = "it is sealed to a key that is retired: get the anchor of the policy in force, and submit again"
+        yield finding("password.opening-key-retired", text, value=kid)
 
 
 def template_of(proposal: Proposal, issuer: IssuedCertificate) -> bytes:

@@ -34,6 +34,7 @@ from shared.policy.composition import NOTHING_EDITED, compose
 from shared.policy.fitness import last_day
 from shared.policy.policy import Policy, parse_policy
 from shared.policy.resolution import resolve
+from shared.sealing import OpeningKey, seal
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import (
@@ -44,9 +45,9 @@ from shared.vocabulary.names import (
     RequestId,
     SigningCertificateName,
 )
-from shared.x509.csr import parse_csr
 from shared.x509.entered import EditedValues
 from shared.x509.extensions import USAGES
+from shared.x509.stand_ins import asked_with
 
 EXAMPLE_POLICY = Path(__file__).parent.parent / "deploy" / "policy" / "policy.toml"
 CHOICES = ("signing_certificate", "approval_group", "extension_profile", "dn_profile")
@@ -133,14 +134,20 @@ class Ca:
         )
 
     def certify(
-        self, csr: bytes, dns_names: Sequence[str], *, common_name: str, not_before: datetime, not_after: datetime
+        self,
+        csr: bytes | None,
+        dns_names: Sequence[str],
+        *,
+        common_name: str,
+        not_before: datetime,
+        not_after: datetime,
     ) -> bytes:
         """A certificate for this CSR's key, with names of the CA's choosing."""
         certificate = (
             x509.CertificateBuilder()
             .subject_name(_name(common_name, O="Example Ltd"))
             .issuer_name(_name("Test Intermediate"))
-            .public_key(x509.load_der_x509_csr(csr).public_key())
+            .public_key(x509.load_der_x509_csr(csr or b"").public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(not_before - DAY / 24)
             .not_valid_after(not_after)
@@ -282,6 +289,64 @@ def content(request_id: RequestId | None = None, *, csr: str | None = None, **ot
     return RequestContent.model_validate(fields | others)
 
 
+PASSWORD = "seven-plums-in-a-windy-orchard"
+"""Good enough for everybody."""
+
+
+@cache
+def opening_key() -> OpeningKey:
+    """With which the issuer opens sealed passwords."""
+    return OpeningKey.generate()
+
+
+def generating_policy(*changes: tuple[str, str], own: bool = True) -> str:
+    """The text of the example policy, whose issuer makes key pairs, too, with these pieces of text changed."""
+    keys = (
+        f'[[opening_keys]]\nkey = {{ kty = "OKP", crv = "X25519", x = "{opening_key().public.x}" }}\n\n[duties.intake]'
+    )
+    methods = 'enrollment_methods = ["csr", "generated"]'
+    made = {"[duties.intake]": keys, 'enrollment_methods = ["csr"]': methods}
+    text = policy_text(**made)
+    if own:
+        text = text.replace("serial = 1\n", "serial = 1\noperated_by_subscriber = true\n", 1)
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def wanting(
+    request_id: RequestId | None = None,
+    *,
+    key_type: str = "ecdsa-p256",
+    password: str = PASSWORD,
+    sealed: str | None = None,
+    pkcs12: str = "pbes2-aes-256",
+    **others: object,
+) -> RequestContent:
+    """What a requester asks for who leaves the key pair to the issuer, by default something that is good."""
+    request_id = request_id or new_request_id()
+    fields: dict[str, object] = {
+        "request_id": request_id,
+        "name": "the shop's back door",
+        "method": "generated",
+        "generated": {
+            "key_type": key_type,
+            "sealed_password": sealed or seal(password, request_id, opening_key().public),
+            "pkcs12": pkcs12,
+        },
+        "entered": {
+            "subject": [{"type": "CN", "value": "www.example.com"}],
+            "names": {"dns": ["www.example.com"]},
+        },
+        "signing_certificate": "public-tls",
+        "approval_group": "web",
+        "extension_profile": "tls-server",
+        "dn_profile": "server",
+    }
+    return RequestContent.model_validate(fields | others)
+
+
 def submission(asked: RequestContent, *, by: str = "shop", at: datetime = NOW) -> JwsStatement:
     return JwsStatement(jws=signing_key(by).sign(asked.canonical(), Typ.SUBMISSION, at))
 
@@ -294,13 +359,14 @@ def revision_of(
     edited: EditedValues = NOTHING_EDITED,
 ) -> Revision:
     """The revision that an honest intake makes of this content."""
-    csr = parse_csr(asked.csr)
+    csr = asked_with(asked.csr, asked.wanted_key_type)
     resolved = resolve(
         policy_now,
         signing_certificate=asked.signing_certificate,
         approval_group=asked.approval_group,
         extension_profile=asked.extension_profile,
         dn_profile=asked.dn_profile,
+        generated=asked.generated is not None,
     )
     composed = compose(csr, asked.entered, resolved, edited)
     return Revision(
@@ -310,9 +376,10 @@ def revision_of(
         predecessor=None,
         requesters=tuple(IdentityName(name) for name in requesters),
         name=asked.name,
-        method="csr",
-        csr=csr.der,
-        public_key=csr.spki_sha256,
+        method=asked.method,
+        csr=None if asked.csr is None else csr.der,
+        public_key=None if asked.csr is None else csr.spki_sha256,
+        generated=asked.generated,
         subject=composed.subject,
         names=composed.names,
         extensions=composed.extensions,

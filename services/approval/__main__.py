@@ -17,6 +17,7 @@ from services.approval.handlers import (
     ShowCaseHandler,
 )
 from services.approval.holding import HeldCases
+from services.approval.passwords import PasswordCheckedHandler
 from services.approval.resending import ResendVerdictHandler
 from services.approval.rounds import Rounds
 from services.approval.verdicts import Verdicts
@@ -70,6 +71,7 @@ def wire(worker: Worker[ApprovalSettings], gate: Gate) -> Work:
     return Work(
         routes=routes(
             (events.RequestAccepted, RequestAcceptedHandler(cases, in_force, worker.evidence, clock)),
+            (events.PasswordChecked, PasswordCheckedHandler(cases, in_force, clock)),
             (events.RequestReturned, RequestReturnedHandler(cases, in_force, verdicts, withdrawals, clock)),
             (events.WithdrawalGranted, settled),
             (events.WithdrawalRefused, settled),

@@ -8,6 +8,7 @@ from services.approval.compatibility import Compatibility
 from services.approval.holding import HeldCases
 from services.approval.loading import load_case
 from services.approval.model import Case, KnownFacts
+from services.approval.passwords import asked_of
 from services.approval.ports import CaseStore, FactsStore
 from services.approval.showing import shown_case
 from services.approval.verdicts import Verdicts
@@ -30,7 +31,10 @@ from shared.vocabulary.states import State
 
 @dataclass(frozen=True)
 class RequestAcceptedHandler:
-    """Opens the case of a request that intake accepted, once its evidence is verified."""
+    """Opens the case of a request that intake accepted, once its evidence is verified.
+
+    If a password came with it, the issuer is asked about that.
+    """
 
     cases: CaseStore
     in_force: PolicyInForce
@@ -50,8 +54,17 @@ class RequestAcceptedHandler:
             submission=message.data.evidence.submission, revisions=message.data.evidence.revisions
         )
         case = rules.new_case(evidence, verified, sequence=message.order, policy_serial=message.policy_serial, now=now)
-        await self.cases.insert(deadlines.timed(case, self.in_force.policy))
-        return NOTHING
+        case = deadlines.timed(case, self.in_force.policy)
+        serial = self.in_force.policy.serial
+        asked = asked_of(case, origin=message.id, policy_serial=serial, clock=self.clock)
+        if await self.cases.insert(case.followed_by(message.id, *asked) if asked else case):
+            return Outcome(publish=asked)
+        return await self._again(message, asked)
+
+    async def _again(self, message: Received[events.RequestAccepted], asked: tuple[Outgoing, ...]) -> Outcome:
+        """The case is there already: what followed follows again, and a question asked twice does no harm."""
+        known = await self.cases.load(message.data.request_id) if asked else None
+        return (known and known.outcome_of(message.id)) or NOTHING
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,8 @@ class DecisionHandler:
             return case, (self._denied(message, case),)
         if not decided.reached:
             return case, ()
+        if unchecked := rules.unchecked(case):
+            return self.held.hold(case, unchecked), ()
         verdict = await self.compatibility.of(rules.revision_in_force(case), policy)
         if self.in_force.policy is not policy:
             raise ConflictError("another policy has come into force")

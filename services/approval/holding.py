@@ -41,6 +41,8 @@ class HeldCases:
             ConflictError: another policy has come into force meanwhile.
             UnavailableError: the database is away.
         """
+        if unchecked := rules.unchecked(case):
+            return self.hold(case, unchecked)
         policy = self.in_force.policy
         verdict = await self.compatibility.of(rules.revision_in_force(case), policy)
         if self.in_force.policy is not policy:

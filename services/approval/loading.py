@@ -14,6 +14,7 @@ AboutOneT = TypeVar(
     commands.EditRequest,
     commands.WithdrawRequest,
     events.RequestReturned,
+    events.PasswordChecked,
     events.WithdrawalGranted | events.WithdrawalRefused,
 )
 

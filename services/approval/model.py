@@ -50,6 +50,8 @@ class Case(Aggregate):
     returned_because: tuple[Finding, ...] = ()
     held_because: tuple[Finding, ...] = ()
     """Why it waits though the quorum is reached."""
+    password_unchecked: bool = False
+    """Whether the issuer has still to say if it can use the sealed password: until then there is no verdict."""
     unpublished: tuple[Outgoing, ...] = ()
     """What follows from the latest look at it and is not yet known to be published."""
     withdrawals: tuple[AskedWithdrawal, ...] = ()

@@ -39,12 +39,12 @@ from shared.policy.composition import compose
 from shared.policy.policy import Policy
 from shared.policy.resolution import resolve_again
 from shared.screening import check_sender
-from shared.vocabulary.findings import Finding, finding, refuses
+from shared.vocabulary.findings import Finding, Severity, finding, refuses
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest, IdentityName, SigningCertificateName
 from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
-from shared.x509.csr import parse_csr
+from shared.x509.stand_ins import asked_with
 
 
 def accepted_revision(event: RequestAccepted, anchor: Anchor, *, now: datetime) -> VerifiedRevision:
@@ -78,6 +78,7 @@ def new_case(
         policy_serial=policy_serial,
         accepted_at=now,
         changed_at=now,
+        password_unchecked=revision.generated is not None,
     )
 
 
@@ -100,7 +101,8 @@ def renewal(case: Case, in_force: PolicyInForce, *, now: datetime) -> Revision |
     if resolved == former.policy:
         return None
     entered = submission.content.entered
-    composed = compose(parse_csr(former.csr), entered, resolved, values_of(verified.edit_in_force))
+    csr = asked_with(former.csr, former.wanted_key_type)
+    composed = compose(csr, entered, resolved, values_of(verified.edit_in_force))
     changed = former.model_copy(
         update={"subject": composed.subject, "names": composed.names, "extensions": composed.extensions}
     )
@@ -265,6 +267,14 @@ def held(case: Case, findings: tuple[Finding, ...], *, due: int) -> Case:
 def released(case: Case) -> Case:
     """A case that is held no more."""
     return case.model_copy(update={"held_because": ()})
+
+
+def unchecked(case: Case) -> tuple[Finding, ...]:
+    """Why there is no verdict on it yet, if the issuer has still to say something of its password."""
+    if case.state is not State.PENDING or not case.password_unchecked:
+        return ()
+    text = "the issuer has still to say whether it can open the sealed password, and whether it is good"
+    return (finding("password.unchecked", text, severity=Severity.NOTE),)
 
 
 def revision_in_force(case: Case) -> Revision:

@@ -47,7 +47,7 @@ def shown_case(
         quorum=group.quorum if group else 0,
         returned_because=case.returned_because,
         blocked_because=blocked_because,
-        held_because=case.held_because,
+        held_because=case.held_because or rules.unchecked(case),
     )
 
 

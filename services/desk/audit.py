@@ -10,7 +10,7 @@ from shared.contracts.events import Evidence
 from shared.contracts.statement import JwsStatement
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
-from shared.evidence.file import EvidenceFile, verify_evidence
+from shared.evidence.file import EvidenceFile, key_of, verify_evidence
 from shared.evidence.jws import payload_of
 from shared.evidence.revisions import Link, check_chain, check_contents, link_of
 from shared.evidence.steps import Decision, DecisionKind, Issuance, Revision, Revocation, Verdict
@@ -156,7 +156,7 @@ def _check_issuance(
     if issuance.outcome == "quarantined":  # there may be anything in it
         return
     leaf, *issuers = [parse_certificate(der) for der in issuance.chain]
-    if leaf.spki_sha256 != revision.public_key:
+    if leaf.spki_sha256 != key_of(revision, issuance):
         yield _contradiction("certificate", "the certificate is for another key")
     if issuers and not was_issued_by(leaf, issuers[0]):
         yield _contradiction("certificate", "the certificate was not signed by the next one of its chain")

@@ -54,12 +54,19 @@ def basic_rows(shown: ShownCase) -> Rows:
     return [
         ("Name", safe(revision.name)),
         ("Requesters", listed(revision.requesters)),
-        ("Key", f"{key_type(shown.csr.key)}, SPKI {revision.public_key}"),
+        ("Key", _key(shown)),
         ("Valid until", str(revision.expires_on) if revision.expires_on else longest),
         ("Notes", paragraph(revision.notes) or "none"),
         ("Mail to", listed(revision.emails)),
         ("Findings", listed(finding_line(found) for found in revision.findings)),
     ]
+
+
+def _key(shown: ShownCase) -> str:
+    wanted = shown.revision.generated
+    if wanted is not None:
+        return f"{wanted.key_type}, to be made by the issuer once it is approved; handed over as PKCS#12"
+    return "" if shown.csr is None else f"{key_type(shown.csr.key)}, SPKI {shown.revision.public_key}"
 
 
 def subject_rows(shown: ShownCase) -> Rows:

@@ -23,6 +23,7 @@ from services.intake.handlers import (
     ShowStatusHandler,
     SubmitRequestHandler,
 )
+from services.intake.keeping import DeliveryHandler, ErasureHandler
 from services.intake.mail.allowance import Allowance
 from services.intake.mail.composing import Composer
 from services.intake.mail.counting import MailCount
@@ -159,6 +160,8 @@ def wire(worker: Worker[IntakeSettings], gate: Gate) -> Work:
             (commands.ListPublications, ListPublicationsHandler(requests, in_force, clock)),
             (commands.ExportEvidence, ExportEvidenceHandler(requests, in_force, clock)),
             (events.KeyBlocked, KeyBlockedHandler(keys, in_force, clock)),
+            (events.CertificateDelivered, DeliveryHandler(requests, in_force, clock)),
+            (events.KeyErased, ErasureHandler(requests, in_force, announcer, clock)),
             *((contract.model, lifecycle) for contract in EVENTS if contract.duty is not Duty.INTAKE),
         ),
         subscriptions=lambda: [

@@ -17,6 +17,7 @@ from shared.contracts.notices import Awaited, CertificateExpiring, DecisionAwait
 from shared.evidence.in_force import PolicyInForce
 from shared.messaging.messages import Outgoing, notify
 from shared.messaging.schedule import milliseconds
+from shared.vocabulary.held import ErasedBecause
 from shared.vocabulary.model import Model
 from shared.vocabulary.names import IdentityName
 from shared.vocabulary.states import State
@@ -118,6 +119,13 @@ class Announcer:
         told = self._notices(after, notice, after.requesters, occasion)
         emails = (*emails_of(before), *emails_of(after)) if news is News.EDITED else None  # who was taken out knows it
         return Announced(self._mailed(after, news, self._askers(after, emails), occasion), told)
+
+    def erased(self, record: RequestRecord, why: ErasedBecause, occasion: Occasion) -> tuple[Outgoing, ...]:
+        """The private key that the issuer made is erased, which its requesters did not bring about."""
+        because = "its time was over" if why is ErasedBecause.TIME else "an operator has erased it"
+        message = f"the private key that was made for it is erased: {because}"
+        notice = events.RequestNotice(request_id=record.id, state=record.state, message=message)
+        return self._notices(record, notice, record.requesters, occasion)
 
     def expiring(self, record: RequestRecord, days: int) -> Announced:
         """A certificate is about to expire: this is the warning of so many days before."""

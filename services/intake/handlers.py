@@ -44,7 +44,7 @@ from shared.messaging.messages import (
 )
 from shared.options import options_for
 from shared.policy.policy import Policy
-from shared.screening import LINT_KINDS, Screened, check_sender, screen, template_of
+from shared.screening import LINT_KINDS, Screened, check_sealed, check_sender, screen, template_of
 from shared.vocabulary.findings import finding, refuses
 from shared.vocabulary.names import IdentityName, RequestId
 from shared.vocabulary.permissions import Permission
@@ -87,7 +87,8 @@ class SubmitRequestHandler:
             return stored
         # RSA keys, hundreds of names and a file of keys take a while: meanwhile the event loop goes on.
         screened, template = await asyncio.to_thread(self._screened, submission.content, policy, now.date())
-        key = None if screened.csr is None else await self.keys.load(screened.csr.spki_sha256)
+        its_own = screened.csr if submission.content.generated is None else None
+        key = None if its_own is None else await self.keys.load(its_own.spki_sha256)
         requesters = rules.requesters_of(submission.content, message.sender)
         found = known_keys.check_known_key(key, requesters, policy)
         screened = await self._linted(replace(screened, added=(*screened.added, *found)), template)
@@ -103,7 +104,8 @@ class SubmitRequestHandler:
     def _screened(self, content: RequestContent, policy: Policy, today: date) -> tuple[Screened, bytes]:
         """What the rules say and what is known of the key outside; and the certificate that this would become."""
         screened = screen(content, policy, today=today)
-        if screened.csr is not None:
+        screened = replace(screened, added=tuple(check_sealed(content, policy)))
+        if screened.csr is not None and content.generated is None:
             screened = replace(screened, added=tuple(self.published.check(screened.csr.spki)))
         if screened.proposal is None or refuses(screened.findings):
             return screened, b""
@@ -181,9 +183,10 @@ class SubmitRequestHandler:
 
     async def _settle_key(self, record: RequestRecord, message: Received[commands.SubmitRequest]) -> None:
         """See to it that a stored request has its key; one that was not announced yet may still have to be refused."""
-        if record.state is not State.PENDING:
+        digest = known_keys.key_of(record) if record.state is State.PENDING else None
+        if digest is None:
             return
-        key = await self.keys.load(known_keys.key_of(record))
+        key = await self.keys.load(digest)
         if key is not None and record.id in key.requests:
             return
         findings = list(known_keys.check_known_key(key, record.requesters, self.in_force.policy))
@@ -199,7 +202,9 @@ class SubmitRequestHandler:
 
     async def _take_key(self, record: RequestRecord, key: KnownKey | None) -> None:
         """Note that this request has its key, of which so much is known."""
-        await _keep(self.keys, known_keys.taken(key, known_keys.key_of(record), record), new=key is None)
+        digest = known_keys.key_of(record)
+        if digest is not None:
+            await _keep(self.keys, known_keys.taken(key, digest, record), new=key is None)
 
 
 def _refuse_screened(record: RequestRecord, notices: tuple[Outgoing, ...]) -> None:
@@ -381,6 +386,8 @@ class LifecycleHandler:
 
     async def _remember_compromise(self, record: RequestRecord) -> None:
         digest = known_keys.key_of(record)
+        if digest is None:
+            return
         key = await self.keys.load(digest)
         if key is not None and key.compromised_by is not None:
             return

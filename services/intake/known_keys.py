@@ -8,11 +8,14 @@ from collections.abc import Iterator
 
 from services.intake.model import KnownKey, RequestRecord
 from services.intake.story import revision_in_force
-from shared.evidence.steps import KeyBlock
+from shared.errors import RefusedError
+from shared.evidence.jws import payload_of
+from shared.evidence.steps import Issuance, KeyBlock
 from shared.policy.policy import Policy
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.names import Digest, IdentityName
 from shared.vocabulary.states import State
+from shared.x509.csr import parse_csr
 
 REMEMBERED_REQUESTS = 100
 """How many requests of one key are remembered; the first requesters and a compromise always are."""
@@ -36,11 +39,21 @@ def _people(requesters: tuple[IdentityName, ...], policy: Policy) -> set[str]:
     return {f"person {person}" for person in people} | {f"identity {name}" for name in requesters}
 
 
-def key_of(record: RequestRecord) -> Digest:
-    """The key of an accepted request."""
+def key_of(record: RequestRecord) -> Digest | None:
+    """The key of an accepted request; of one that the issuer was to make, none is known before its certificate is."""
     if record.evidence is None:
         raise ValueError("a refused request has no key")
-    return revision_in_force(record.evidence).public_key
+    key = revision_in_force(record.evidence).public_key
+    return made_key(record.evidence.issuance) if key is None and record.evidence.issuance is not None else key
+
+
+def made_key(issuance: str) -> Digest | None:
+    """The key that the issuer made, by its own word; none if that is of no use."""
+    try:
+        said = Issuance.read(payload_of(issuance), code="evidence.issuance-invalid")
+        return None if said.csr is None else parse_csr(said.csr).spki_sha256
+    except RefusedError:
+        return None
 
 
 def taken(known: KnownKey | None, key: Digest, record: RequestRecord) -> KnownKey:

@@ -24,6 +24,7 @@ from shared.vocabulary.states import State
 
 NOTICED_STATES = frozenset(
     {
+        State.REFUSED,
         State.DENIED,
         State.WITHDRAWN,
         State.EXPIRED,
@@ -62,8 +63,10 @@ def first_revision(
         submission=submission.digest,
         requesters=requesters,
         name=content.name,
-        csr=proposal.csr.der,
-        public_key=proposal.csr.spki_sha256,
+        method=content.method,
+        csr=None if content.csr is None else proposal.csr.der,
+        public_key=None if content.csr is None else proposal.csr.spki_sha256,
+        generated=content.generated,
         subject=proposal.subject,
         names=proposal.names,
         extensions=proposal.extensions,

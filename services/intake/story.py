@@ -154,6 +154,7 @@ _LEAVES_STATE = (events.RequestReminded, events.RevocationAsked, events.Revocati
 
 _SENTENCES: dict[type[events.LifecycleEvent], str] = {
     events.RequestEdited: "edited by {by}; the approvers decide on what it is now",
+    events.RequestRefused: "refused: the sealed password cannot be used",
     events.RequestApproved: "approved by the quorum; it will be ordered from the CA",
     events.RequestDenied: "denied by an approver",
     events.RequestWithdrawn: "withdrawn by {by}",

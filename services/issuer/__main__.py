@@ -11,15 +11,21 @@ from services.issuer.adapters.roots import read_roots
 from services.issuer.blocking import KeyBlockedHandler
 from services.issuer.books import Books, Pace
 from services.issuer.config import IssuerSettings
+from services.issuer.delivering import CertificateRevokedHandler, DownloadCertificateHandler
+from services.issuer.erasing import Erasing
 from services.issuer.feed import StatusFeed
 from services.issuer.fit import FitChecks
 from services.issuer.following import Following
-from services.issuer.handlers import DenialWitness, DownloadCertificateHandler, RequestApprovedHandler
+from services.issuer.generating import Generating
+from services.issuer.handlers import DenialWitness, RequestApprovedHandler
 from services.issuer.inspection import Inspection
+from services.issuer.making.worker import KeyWorkers
 from services.issuer.operators import FailOrderHandler, ListOrdersHandler, SettleOrderHandler, ShowOrderHandler
 from services.issuer.ordering import Ordering
+from services.issuer.passwords import PasswordAskedHandler, Passwords, read_opening_keys, tell_missing
 from services.issuer.recovering import Recovery
 from services.issuer.rounds import Rounds
+from services.issuer.sealed import EraseSealedHandler, ListSealedHandler
 from services.issuer.withdrawing import WithdrawalAskedHandler
 from shared.attestations import AttestationsBeside
 from shared.contracts import commands, events
@@ -53,6 +59,11 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
     books = Books(orders, worker.publish, in_force, clock, pace)
     attestations = AttestationsBeside(settings.policy, clock)
     fit = FitChecks(ca, in_force, attestations.until, worker.key, worker.publish, clock, worker.messages.work_failed)
+    erasing = Erasing(in_force, worker.key, clock)
+    passwords = Passwords(read_opening_keys(settings.opening_key_files))
+    tell_missing(passwords, in_force.policy)
+    maker, packer = KeyWorkers(), KeyWorkers()
+    generating = Generating(maker, packer, passwords, clock)
     ordering = Ordering(
         books=books,
         recovery=Recovery(ca, clock, pace, begun=clock.now()),
@@ -63,6 +74,8 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
         in_force=in_force,
         key=worker.key,
         inspection=Inspection(linter, in_force, read_roots(settings.ca.roots_file), clock),
+        generating=generating,
+        erasing=erasing,
         metrics=worker.evidence,
         clock=clock,
     )
@@ -75,6 +88,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
         on_done=worker.messages.work_done,
         on_failure=worker.messages.work_failed,
     )
+    generating.offer = schedule.offer
     feed = StatusFeed(orders, MongoFeedMarks(worker.database), ca, schedule.offer, clock, pace.poll)
     rounds = Rounds(
         orders=orders,
@@ -88,13 +102,18 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
         wake=orders_wait,
     )
     approved = RequestApprovedHandler(orders, refusals, in_force, worker.evidence, clock, schedule.offer)
+    download = DownloadCertificateHandler(orders, worker.publish, in_force, worker.key, erasing, clock)
     return Work(
         routes=routes(
             (events.RequestApproved, approved),
-            (events.WithdrawalAsked, WithdrawalAskedHandler(orders, in_force, clock)),
             (events.KeyBlocked, KeyBlockedHandler(blocked, in_force, clock)),
+            (events.WithdrawalAsked, WithdrawalAskedHandler(orders, in_force, erasing, clock)),
+            (events.PasswordAsked, PasswordAskedHandler(passwords, in_force, worker.evidence, clock)),
+            (events.CertificateRevoked, CertificateRevokedHandler(orders, in_force, erasing, clock)),
             (commands.DenyRequest, DenialWitness(orders, in_force, clock)),
-            (commands.DownloadCertificate, DownloadCertificateHandler(orders, in_force, clock)),
+            (commands.DownloadCertificate, download),
+            (commands.ListSealed, ListSealedHandler(orders, in_force, clock)),
+            (commands.EraseSealed, EraseSealedHandler(orders, in_force, erasing, clock)),
             (commands.ListOrders, ListOrdersHandler(orders, in_force, clock)),
             (commands.ShowOrder, ShowOrderHandler(orders, in_force, feed.age, clock)),
             (commands.SettleOrder, SettleOrderHandler(orders, in_force, clock, schedule.offer)),
@@ -105,7 +124,12 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
             Subscription(commands_queue(Duty.ISSUER), settings.broker.prefetch),
         ],
         background=[linter.warm_up, fit.run, schedule.run, rounds.run],
-        finish=[schedule.finish, lambda _: linter.aclose(), lambda _: client.aclose()],
+        finish=[
+            schedule.finish,
+            *(lambda _, end=end: end() for end in (generating.aclose, maker.aclose, packer.aclose)),
+            lambda _: linter.aclose(),
+            lambda _: client.aclose(),
+        ],
     )
 
 

@@ -84,8 +84,16 @@ class Books:
         """The next wait: twice the last one, as long as nothing happens."""
         return min(longest, self.pace.poll * (1 << min(order.waits, 30)))
 
-    async def tell(self, order: Order, update: dict[str, object], event: events.LifecycleEvent, *, role: str) -> None:
-        """Store the new state with the event that follows from it, then publish the event.
+    async def tell(
+        self,
+        order: Order,
+        update: dict[str, object],
+        event: events.LifecycleEvent,
+        *,
+        role: str,
+        also: Sequence[Outgoing] = (),
+    ) -> None:
+        """Store the new state with the event that follows from it, and what else does, then publish them.
 
         What is left out of `update` is as it is at the end: no findings, and nothing due.
         """
@@ -98,7 +106,7 @@ class Books:
             role=role,
         )
         ended: dict[str, object] = {"findings": (), "waits": 0, "settlement": None, "due_then": None}
-        told = {"sequence": order.sequence + 1, "unpublished": (outgoing,), "due": self.now_ms()}
+        told = {"sequence": order.sequence + 1, "unpublished": (outgoing, *also), "due": self.now_ms()}
         await self.announce(await self.keep(order, **{**ended, **update, **told}))
 
     async def announce(self, order: Order) -> None:

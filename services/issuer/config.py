@@ -25,3 +25,5 @@ class IssuerSettings(DutySettings):
     """What every duty needs, and the CA."""
 
     ca: OrderingCaSettings
+    opening_key_files: Annotated[tuple[FilePath, ...], Field(max_length=20)] = ()
+    """X25519 keys, PKCS#8 PEM: they open the passwords that come with requests for key pairs; retired ones too."""

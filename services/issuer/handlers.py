@@ -8,22 +8,19 @@ from services.issuer.model import EvidenceRefusal, Order
 from services.issuer.ports import OrderStore, RefusalStore
 from shared.clock import Clock
 from shared.contracts import commands, events
-from shared.contracts.replies import DownloadResult
 from shared.contracts.statement import JwsStatement
 from shared.errors import ConflictError, RefusedError
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import Typ, verify
 from shared.evidence.steps import Verdict
 from shared.evidence.verification import VerifiedApproval
-from shared.messaging.messages import NOTHING, Outcome, Outgoing, Received, publish_event, reply_ok
+from shared.messaging.messages import NOTHING, Outcome, Outgoing, Received, publish_event
 from shared.messaging.schedule import milliseconds
 from shared.observability.metrics import EvidenceMetrics
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding
-from shared.vocabulary.formats import FILE_SUFFIXES, MEDIA_TYPES, DownloadFormat
 from shared.vocabulary.names import Digest
 from shared.vocabulary.orders import OrderState
-from shared.x509.delivery import render
 
 OPEN_FOR_APPROVAL = frozenset({OrderState.WITNESSED, OrderState.RETURNED})
 """States in which an approval may be accepted into an entry that is there already."""
@@ -184,32 +181,3 @@ class DenialWitness:
         if known.state in OPEN_FOR_DENIAL and denial not in known.denials:
             await self.orders.replace(rules.with_denial(known, denial))
         return NOTHING
-
-
-@dataclass(frozen=True)
-class DownloadCertificateHandler:
-    """Delivers an issued certificate."""
-
-    orders: OrderStore
-    in_force: PolicyInForce
-    clock: Clock
-
-    async def __call__(self, message: Received[commands.DownloadCertificate]) -> Outcome:
-        """Handle the question."""
-        order, form = rules.check_download(
-            await self.orders.load(message.data.request_id),
-            message.data.format,
-            sender=message.sender,
-            in_force=self.in_force,
-        )
-        now = self.clock.now()
-        chain = rules.signed_chain(order, self.in_force.anchor, now=now)
-        content = render(chain, form, with_chain=message.data.chain and form is not DownloadFormat.DER_X509)
-        result = DownloadResult(
-            request_id=order.id,
-            format=form,
-            media_type=MEDIA_TYPES[form],
-            file_name=f"{order.id}{FILE_SUFFIXES[form]}",
-            content=content,
-        )
-        return Outcome(publish=(reply_ok(message, result, "The certificate.", at=now),))

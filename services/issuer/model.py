@@ -2,12 +2,15 @@
 
 from datetime import date
 
+from pydantic import Field
+
 from shared.contracts.events import Evidence
 from shared.contracts.statement import JwsStatement
 from shared.messaging.aggregate import Aggregate
 from shared.messaging.messages import Outgoing
 from shared.vocabulary.findings import Finding
-from shared.vocabulary.model import Model
+from shared.vocabulary.held import HeldKind
+from shared.vocabulary.model import Blob, Model
 from shared.vocabulary.names import (
     ApprovalGroupField,
     CertificateId,
@@ -28,6 +31,25 @@ class Settlement(Model):
     """The order at the CA that is this request's; none says that there is none, and that it is to be ordered."""
     fail: str | None = None
     """Why the request is to end for good, if it is."""
+
+
+class Held(Model):
+    """The private key that the issuer made, or the PKCS#12 with it: encrypted under the requester's password."""
+
+    kind: HeldKind
+    content: Blob = Field(repr=False)
+    """EncryptedPrivateKeyInfo (RFC 5958), or PKCS#12 (RFC 7292): DER."""
+    opening_key: str
+    """The id of the opening key to which the password is sealed."""
+    since_ms: int
+    erase_ms: int | None = None
+    """When it is erased at the latest, POSIX milliseconds."""
+    once: bool = True
+    """Whether the first download is the last one."""
+    taken_by: IdentityField | None = None
+    """Who downloads it, where that is the first download and the last."""
+    taken_with: MessageIdField | None = None
+    """The message with which they do: no other is answered with it."""
 
 
 class Order(Aggregate):
@@ -73,6 +95,13 @@ class Order(Aggregate):
     issuance: str | None = None
     findings: tuple[Finding, ...] = ()
     """Why it stands where it stands."""
+    csr: Blob | None = None
+    """Of the key pair that the issuer made for this, once it did: PKCS#10, DER."""
+    held: Held | None = None
+    revoked: bool = False
+    """Whether the revoker said so: then nothing is delivered any more."""
+    held_for: ApprovalGroupField | None = None
+    """The approval group while something is held, so that it is found fast."""
     settlement: Settlement | None = None
     waits: int = 0
     """How often it was looked at in vain since something happened to it."""

@@ -10,8 +10,10 @@ import structlog
 from services.issuer import rules
 from services.issuer.blocking import key_compromised
 from services.issuer.books import Books, Pace, evidence_of, group_of
+from services.issuer.erasing import Erasing
 from services.issuer.fit import FitChecks
 from services.issuer.following import Following
+from services.issuer.generating import Generating
 from services.issuer.inspection import Inspection
 from services.issuer.model import Order
 from services.issuer.ports import (
@@ -32,10 +34,12 @@ from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
 from shared.evidence.steps import Issuance
 from shared.evidence.verification import VerifiedApproval
+from shared.messaging.messages import Outgoing
 from shared.messaging.schedule import milliseconds
 from shared.observability.metrics import EvidenceMetrics
 from shared.vocabulary.findings import Finding, Severity, finding
 from shared.vocabulary.fit import Fit
+from shared.vocabulary.held import ErasedBecause
 from shared.vocabulary.names import MessageId
 from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from shared.x509.certificate import identify_certificate
@@ -56,6 +60,8 @@ class Ordering:
     in_force: PolicyInForce
     key: SigningKey
     inspection: Inspection
+    generating: Generating
+    erasing: Erasing
     metrics: EvidenceMetrics
     clock: Clock
 
@@ -83,6 +89,8 @@ class Ordering:
                 await self._heeding(order, self._recover)
             case OrderState.PENDING:
                 await self._heeding(order, self._follow)
+            case OrderState.ISSUED if order.held is not None:
+                await self._erase_in_time(order)
             case OrderState.UNCLEAR if order.settlement is not None:
                 await self._heeding(order, self._settle_unclear)
             case _:
@@ -130,8 +138,36 @@ class Ordering:
         else:
             attempt = max(order.attempt, 1)
             tries = {"tries": order.tries + 1, "unanswered": order.unanswered + 1}
-            tried = order.model_copy(update={"attempt": attempt, **tries})
+            tried = await self._with_key(order.model_copy(update={"attempt": attempt, **tries}), approval)
+            if tried is None:
+                return
             await self._order(await self._intend(tried, approval, rules.id_of_attempt(order, attempt)), approval)
+
+    async def _with_key(self, order: Order, approval: VerifiedApproval) -> Order | None:
+        """The entry with its key pair, made once if the issuer is to make it; or none, as it waits or has failed."""
+        revision = approval.revision.revision
+        if revision.generated is None:
+            return order
+        try:
+            if order.csr is not None:
+                rules.check_made(order, self.in_force.anchor, now=self.clock.now())
+                return order
+            made = await self.generating.made(order, revision)
+        except RefusedError as refused:
+            await self._fail(order, refused.findings)
+            return None
+        except UnavailableError as away:
+            log.warning("a key pair waits to be made", request=order.id, reason=str(away))
+            made = None
+        if made is not None:
+            return self.generating.with_key(order, revision, made)
+        before = {"attempt": order.attempt, "tries": order.tries - 1, "unanswered": order.unanswered - 1}
+        text = "its key pair is being made; it goes on by itself"
+        waits = (finding("order.key-in-the-making", text, severity=Severity.NOTE),)
+        self.generating.waits(
+            await self.books.keep(order, **before, findings=waits, due=self.books.later(self.pace.lease))
+        )
+        return None
 
     async def _verified(self, order: Order, *left: Finding) -> VerifiedApproval | None:
         """The approval, if it holds now; else the entry is given back, or waits for the policy that others have.
@@ -174,7 +210,7 @@ class Ordering:
 
     async def _order(self, order: Order, approval: VerifiedApproval) -> None:
         key = approval.revision.revision.public_key
-        if await self.blocked.load(key) is not None:  # the last look, at the last moment
+        if key is not None and await self.blocked.load(key) is not None:  # the last look, at the last moment
             await self._fail(order, (key_compromised(key),))
             return
         half = self.pace.lease / 2
@@ -243,6 +279,9 @@ class Ordering:
             approval = await self._verified(order, *left)
             if approval is None:
                 return
+            if approval.revision.revision.generated is not None and order.csr is None:
+                await self._fail(order, rules.key_lost(found.order_id))
+                return
             order = await self._intend(order, approval, found.alternative_order_id)
         await self._note(order, await self.ca.follow(found.order_id))
 
@@ -276,6 +315,15 @@ class Ordering:
             return
         try:
             issuance, findings = await self.inspection.of(order, self._issuance(order, placed))
+            if order.csr is not None and order.held is None and issuance.outcome == "issued":
+                issuance = issuance.model_copy(update={"outcome": "quarantined"})
+                findings = (*findings, rules.key_erased())
+            elif order.csr is not None and issuance.outcome == "issued":
+                order = await self.generating.packed(order, rules.ordered_revision(order), issuance)
+        except RefusedError as refused:
+            log.error("a PKCS#12 cannot be made", request=order.id, findings=[each.code for each in refused.findings])  # noqa: TRY400 - the findings say it all
+            await self.books.put_off(order.model_copy(update={"state": OrderState.PENDING}), refused.findings)
+            return
         except UnavailableError as away:
             log.warning("the certificate waits to be judged", request=order.id, reason=str(away))
             waits = finding(
@@ -305,7 +353,12 @@ class Ordering:
             "issuance": token,
             "findings": findings,
         }
-        await self.books.tell(order, update, event, role="issued")
+        also: tuple[Outgoing, ...] = ()
+        if quarantined:
+            order, also = self.erasing.of(order, ErasedBecause.ENDED)
+        elif order.held is not None:
+            update["due_then"] = order.held.erase_ms
+        await self.books.tell(order, update, event, role="issued", also=also)
 
     def _issuance(self, order: Order, placed: PlacedOrder) -> Issuance:
         if order.alternative_order_id is None or order.expires_on is None or placed.certificate_id is None:
@@ -324,11 +377,14 @@ class Ordering:
             ordered_on=self.clock.now().date(),
             expires_on=order.expires_on,
             policy_digest=self.in_force.policy.digest,
+            csr=order.csr,
         )
 
     async def _fail(self, order: Order, findings: tuple[Finding, ...]) -> None:
         event = events.RequestFailed(request_id=order.id, approval_group=group_of(order), findings=findings)
-        await self.books.tell(order, {"state": OrderState.FAILED, "findings": findings}, event, role="failed")
+        order, also = self.erasing.of(order, ErasedBecause.ENDED)
+        update: dict[str, object] = {"state": OrderState.FAILED, "findings": findings}
+        await self.books.tell(order, update, event, role="failed", also=also)
 
     async def _return(self, order: Order, findings: tuple[Finding, ...], *, denial: JwsStatement | None = None) -> None:
         """The approval no longer holds, and nothing was ordered: the approvers must decide again."""
@@ -342,5 +398,18 @@ class Ordering:
             findings=findings,
             denial=denial,
         )
-        given_back = rules.given_back(order, order.verdict)
-        await self.books.tell(given_back, {"findings": findings}, event, role=f"returned/{order.verdict}")
+        given_back, also = self.erasing.of(rules.given_back(order, order.verdict), ErasedBecause.ENDED)
+        update: dict[str, object] = {"findings": findings, "csr": None}  # with another approval another key is made
+        await self.books.tell(given_back, update, event, role=f"returned/{order.verdict}", also=also)
+
+    async def _erase_in_time(self, order: Order) -> None:
+        """Erase what is held once its time has come; until then it is looked at again."""
+        held = order.held
+        if held is None or held.erase_ms is None or held.erase_ms > self.books.now_ms():
+            await self.books.keep(order, due=None if held is None else held.erase_ms)
+            return
+        why = ErasedBecause.TIME if held.taken_by is None else ErasedBecause.DOWNLOADED
+        erased, told = self.erasing.of(order, why, by=held.taken_by)
+        await self.books.announce(
+            await self.books.keep(erased, unpublished=told, due=self.books.now_ms(), due_then=None)
+        )

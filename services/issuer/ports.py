@@ -57,6 +57,16 @@ class OrderStore(Store[Order], Protocol):
         """Up to `limit` entries of these groups in one of these states, by request id from `after` on, oldest first."""
         ...
 
+    async def holding(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[Order]:
+        """Up to `limit` entries of these groups that hold a private key, by request id from `after` on.
+
+        Raises:
+            UnavailableError: the database is away.
+        """
+        ...
+
     async def backlog(self) -> Mapping[OrderState, Backlog]:
         """How many entries there are in each of the open states, and since when the oldest waits."""
         ...
@@ -130,8 +140,8 @@ class Sought:
     """By what an order of ours can be known at the CA."""
 
     alternative_order_id: str
-    csr: bytes
-    """PKCS#10, DER."""
+    csr: bytes | None
+    """PKCS#10, DER; none while no key pair was made for it."""
     common_name: str
     since: date
     """It was not placed before this day."""

@@ -241,7 +241,7 @@ def sought(order: Order) -> Sought:
     revision = Revision.read(payload_of(order.evidence.revisions[-1].jws), code="evidence.revision-invalid")
     return Sought(
         alternative_order_id=order.alternative_order_id or id_of_attempt(order, 1),
-        csr=revision.csr,
+        csr=revision.csr or order.csr,
         common_name=common_name_of(revision),
         since=max(_day(order.origin_ms), _day(order.accepted_at_ms) - MOST_FORGOTTEN),
     )
@@ -259,12 +259,13 @@ def common_name_of(revision: Revision) -> str:
 def order_request(order: Order, approval: VerifiedApproval) -> OrderRequest:
     """What is sent to the CA for the intent of this entry."""
     revision = approval.revision.revision
-    if order.alternative_order_id is None or order.expires_on is None:
-        raise ValueError("an order needs a stored intent")
+    csr = revision.csr or order.csr
+    if order.alternative_order_id is None or order.expires_on is None or csr is None:
+        raise ValueError("an order needs a stored intent, and a CSR")
     return OrderRequest(
         product=revision.policy.product,
         alternative_order_id=order.alternative_order_id,
-        csr=revision.csr,
+        csr=csr,
         common_name=common_name_of(revision),
         dns_names=revision.names.dns,
         signature_hash=revision.policy.signature_hash,
@@ -287,6 +288,7 @@ def intent_of(
         alternative_order_id=alternative_order_id,
         expires_on=last_day_of(approval.revision.revision, ordered_on=today),
         policy_digest=policy_digest,
+        csr=None if order.csr is None else digest_of(order.csr),
     )
 
 
@@ -304,7 +306,8 @@ def intended(order: Order, anchor: Anchor, *, now: datetime) -> tuple[Intent, da
         raise RefusedError(finding("evidence.verdict-missing", "the ledger has lost the approval"))
     payload = payload_of(order.evidence.revisions[-1].jws)
     kept = (order.id, digest_of(payload), digest_of(payload_of(order.evidence.verdict)), order.alternative_order_id)
-    if kept != (intent.request_id, intent.revision, intent.verdict, intent.alternative_order_id):
+    made = None if order.csr is None else digest_of(order.csr)
+    if (*kept, made) != (intent.request_id, intent.revision, intent.verdict, intent.alternative_order_id, intent.csr):
         raise RefusedError(finding("evidence.intent-differs", "the ledger holds another approval than was ordered"))
     return intent, signed.signed_at.date(), Revision.read(payload, code="evidence.revision-invalid")
 
@@ -323,6 +326,42 @@ def check_certificate(
 def _begun(issuance: Issuance, now: datetime) -> datetime:
     """Now, or a moment later: the CA's clock may be a little ahead of ours."""
     return min(max(now, parse_certificate(issuance.chain[0]).not_before), now + SKEW)
+
+
+def ordered_revision(order: Order) -> Revision:
+    """What was ordered, as the entry has it; that it is what was approved, `intended` says.
+
+    Raises:
+        RefusedError: `evidence.*`.
+    """
+    if order.evidence is None:
+        raise ValueError("an accepted entry has its evidence")
+    return Revision.read(payload_of(order.evidence.revisions[-1].jws), code="evidence.revision-invalid")
+
+
+def check_made(order: Order, anchor: Anchor, *, now: datetime) -> None:
+    """Check that the key pair of an entry is the one that the issuer made for it, by its own signed word.
+
+    Raises:
+        RefusedError: `evidence.*`, the ledger was changed behind the issuer's back; or `issued.key-erased`.
+    """
+    signed = verify(order.intent or "", Typ.INTENT, anchor.duties[Duty.ISSUER], now=now)
+    intent = Intent.read(signed.payload, code="evidence.intent-invalid")
+    if intent.request_id != order.id or order.csr is None or intent.csr != digest_of(order.csr):
+        raise RefusedError(finding("evidence.key-differs", "the ledger holds another key pair than was made"))
+    if order.held is None:
+        raise RefusedError(key_erased())
+
+
+def key_lost(found: OrderId) -> tuple[Finding, ...]:
+    """Why a request fails of which the CA has an order, and the ledger has no key."""
+    text = "the CA has an order of this, and the private key that was made for it is lost"
+    return (finding("order.key-lost", text, value=found), left_there([found], "is of no use"))
+
+
+def key_erased() -> Finding:
+    """Why a certificate is held back whose private key is not there any more."""
+    return finding("issued.key-erased", "its private key was erased before the certificate came: nobody has it")
 
 
 def no_certificate(order: Order) -> Finding:
@@ -344,7 +383,7 @@ def check_download(
     """The entry and the format, if this identity may have that certificate in it.
 
     Raises:
-        RefusedError: `request.unknown`, `download.not-issued`, `download.quarantined` or `download.format-unknown`.
+        RefusedError: `request.unknown`, `download.format-unknown`, or `download.*` for a state in which there is none.
     """
     if order is None or order.approval_group is None or not _may_download(order, sender, in_force):
         raise RefusedError(finding("request.unknown", "there is no certificate for such a request that you may see"))
@@ -354,6 +393,8 @@ def check_download(
         )
     if order.state is not OrderState.ISSUED:
         raise RefusedError(finding("download.not-issued", "the certificate is not issued", value=order.state))
+    if order.revoked:
+        raise RefusedError(finding("download.revoked", "the certificate is revoked"))
     try:
         return order, DownloadFormat(asked)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.issuer.erasing import Erasing
 from services.issuer.model import Order
 from services.issuer.ports import OrderStore
 from shared.clock import Clock
@@ -10,6 +11,7 @@ from shared.errors import ConflictError
 from shared.evidence.in_force import PolicyInForce
 from shared.messaging.messages import NOTHING, Outcome, Outgoing, Received, publish_event, publish_news
 from shared.vocabulary.findings import Finding, finding
+from shared.vocabulary.held import ErasedBecause
 from shared.vocabulary.orders import OrderState
 
 OPEN_FOR_WITHDRAWAL = frozenset({OrderState.WITNESSED, OrderState.RETURNED, OrderState.ACCEPTED})
@@ -30,6 +32,7 @@ class WithdrawalAskedHandler:
 
     orders: OrderStore
     in_force: PolicyInForce
+    erasing: Erasing
     clock: Clock
 
     async def __call__(self, message: Received[events.WithdrawalAsked]) -> Outcome:
@@ -50,8 +53,9 @@ class WithdrawalAskedHandler:
             # Nothing is written: that would get in the way of an order that is under way.
             return Outcome(publish=(self._refused(message, known),))
         granted = self._granted(message, after=max(known.sequence, message.data.approved_as))
-        await self.orders.replace(_withdrawn(known, message.data).followed_by(message.id, granted))
-        return Outcome(publish=(granted,))
+        withdrawn, erased = self.erasing.of(_withdrawn(known, message.data), ErasedBecause.ENDED)
+        await self.orders.replace(withdrawn.followed_by(message.id, granted, *erased))
+        return Outcome(publish=(granted, *erased))
 
     def _granted(self, message: Received[events.WithdrawalAsked], *, after: int) -> Outgoing:
         asked = message.data

@@ -48,7 +48,8 @@ class ShownCase:
     revision: Revision
     digest: Digest
     """Computed here, from the payload itself: what a decision signs for."""
-    csr: VerifiedCsr
+    csr: VerifiedCsr | None
+    """None where the issuer is to make the key pair."""
     signed_at: datetime | None
     """When its duty signed the revision; None where there is no anchor to verify that with."""
     decisions: tuple[EarlierDecision, ...]
@@ -87,7 +88,7 @@ def read_case(case: CaseResult, anchor: Anchor | None, *, now: datetime) -> Show
     if anchor is not None:
         signed_at = read_revision(case.revision.jws, anchor, now=now).signed_at
     revision = Revision.read(payload, code="case.unreadable")
-    csr = parse_csr(revision.csr)
+    csr = None if revision.csr is None else parse_csr(revision.csr)
     _check(case, revision, payload, csr)
     digest = digest_of(payload)
     former = _former(case, anchor, now=now)
@@ -139,11 +140,11 @@ def _edit(case: CaseResult, revision: Revision, anchor: Anchor | None, *, now: d
     return ShownEdit(edit, signed_at)
 
 
-def _check(case: CaseResult, revision: Revision, payload: bytes, csr: VerifiedCsr) -> None:
+def _check(case: CaseResult, revision: Revision, payload: bytes, csr: VerifiedCsr | None) -> None:
     same = {
         "case.request-differs": (revision.request_id == case.request_id, "the revision is of another request"),
         "case.not-canonical": (revision.canonical() == payload, "the revision's bytes say more than can be shown"),
-        "case.key-differs": (csr.spki_sha256 == revision.public_key, "the key is not the CSR's"),
+        "case.key-differs": (csr is None or csr.spki_sha256 == revision.public_key, "the key is not the CSR's"),
     }
     findings = [finding(code, message) for code, (holds, message) in same.items() if not holds]
     if findings:

@@ -108,6 +108,8 @@ COMMANDS: tuple[CommandContract, ...] = (
     CommandContract("ra.order.list.v1", commands.ListOrders, Duty.ISSUER, "list", replies.OrdersResult),
     CommandContract("ra.order.show.v1", commands.ShowOrder, Duty.ISSUER, "show", replies.OrderResult),
     CommandContract("ra.order.settle.v1", commands.SettleOrder, Duty.ISSUER, "settle", replies.SettleResult),
+    CommandContract("ra.sealed.list.v1", commands.ListSealed, Duty.ISSUER, "sealed", replies.SealedResult),
+    CommandContract("ra.sealed.erase.v1", commands.EraseSealed, Duty.ISSUER, "erase", replies.EraseResult),
     CommandContract("ra.order.fail.v1", commands.FailOrder, Duty.ISSUER, "fail", replies.SettleResult),
     CommandContract(
         "ra.certificate.revoke.v1", commands.RevokeCertificate, Duty.REVOKER, "revoke", replies.RevokeResult
@@ -123,6 +125,7 @@ COMMANDS: tuple[CommandContract, ...] = (
 EVENTS: tuple[EventContract, ...] = (
     EventContract("ra.request.accepted.v1", events.RequestAccepted, Duty.INTAKE, "request.accepted"),
     EventContract("ra.request.edited.v1", events.RequestEdited, Duty.APPROVAL, "request.edited"),
+    EventContract("ra.request.refused.v1", events.RequestRefused, Duty.APPROVAL, "request.refused"),
     EventContract("ra.request.approved.v1", events.RequestApproved, Duty.APPROVAL, "request.approved"),
     EventContract("ra.request.denied.v1", events.RequestDenied, Duty.APPROVAL, "request.denied"),
     EventContract("ra.request.withdrawn.v1", events.RequestWithdrawn, Duty.APPROVAL, "request.withdrawn"),
@@ -144,6 +147,10 @@ EVENTS: tuple[EventContract, ...] = (
 NEWS: tuple[NewsContract, ...] = (
     NewsContract("ra.product.facts.v1", events.ProductFactsTaken, Duty.ISSUER, "product.facts"),
     NewsContract("ra.key.blocked.v1", events.KeyBlocked, Duty.REVOKER, "key.blocked"),
+    NewsContract("ra.password.asked.v1", events.PasswordAsked, Duty.APPROVAL, "password.asked"),
+    NewsContract("ra.password.checked.v1", events.PasswordChecked, Duty.ISSUER, "password.checked"),
+    NewsContract("ra.certificate.delivered.v1", events.CertificateDelivered, Duty.ISSUER, "certificate.delivered"),
+    NewsContract("ra.key.erased.v1", events.KeyErased, Duty.ISSUER, "key.erased"),
     NewsContract("ra.withdrawal.asked.v1", events.WithdrawalAsked, Duty.APPROVAL, "withdrawal.asked"),
     NewsContract("ra.withdrawal.refused.v1", events.WithdrawalRefused, Duty.ISSUER, "withdrawal.refused"),
     *(

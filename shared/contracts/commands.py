@@ -178,6 +178,21 @@ class NamedCertificate(Model):
         return self.request_id or self.serial_number or ""
 
 
+class ListSealed(Model):
+    """List what the issuer holds of the key pairs that it made for one's groups. Answered by `SealedResult`."""
+
+    approval_group: ApprovalGroupField | None = None
+    after: RequestIdField | None = None
+    """Go on from here: only requests younger than this one."""
+    limit: PageSize = 50
+
+
+class EraseSealed(Model):
+    """Erase what the issuer holds of a key pair that it made, for good. Answered by `EraseResult`."""
+
+    request_id: RequestIdField
+
+
 class RevokeCertificate(NamedCertificate):
     """Revoke an issued certificate. Answered by `RevokeResult` once it is accepted, not yet done."""
 

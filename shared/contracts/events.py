@@ -1,5 +1,6 @@
 """Lifecycle events: what happened to a request, in the past participle, each with the signed proof of it."""
 
+import operator
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar
@@ -16,7 +17,7 @@ from shared.contracts.statement import (
 )
 from shared.vocabulary.differences import MOST_DIFFERENCES, Difference
 from shared.vocabulary.findings import Finding
-from shared.vocabulary.model import Model
+from shared.vocabulary.model import Model, is_none
 from shared.vocabulary.names import (
     ApprovalGroupField,
     DigestField,
@@ -31,6 +32,8 @@ from shared.vocabulary.states import State
 MOST_REVISIONS = 50
 MOST_CHAIN_BYTES = 640 * 1024
 """Of a submission and its revisions: beside them the decisions of the largest quorum fit into one message."""
+MOST_DELIVERIES = 100
+"""Of one certificate that its evidence keeps."""
 MOST_AWAITED = 1_000
 """How many of those whose decision is awaited a reminder names."""
 _SIGNED_AROUND_BYTES = 512
@@ -58,6 +61,10 @@ class Evidence(Model):
     verdict: CompactJws | None = None
     issuance: CompactJws | None = None
     revocation: CompactJws | None = None
+    deliveries: Annotated[tuple[CompactJws, ...], Field(max_length=MOST_DELIVERIES, exclude_if=operator.not_)] = ()
+    """The first ones and the latest ones, where there are more."""
+    erasure: CompactJws | None = Field(default=None, exclude_if=is_none)
+    """Of the private key, where the issuer made it."""
 
 
 def chain_fits(
@@ -90,6 +97,13 @@ class RequestEdited(LifecycleEvent):
     """To the revision before, field by field; empty texts where there was, or is, nothing."""
     evidence: Evidence
     """Up to the new revision, which comes with the editor's signature."""
+
+
+class RequestRefused(LifecycleEvent):
+    """Approval: the issuer cannot use the sealed password that came with it, so nobody need decide on it."""
+
+    state = State.REFUSED
+    findings: tuple[Finding, ...]
 
 
 class RequestApproved(LifecycleEvent):
@@ -241,6 +255,35 @@ class WithdrawalRefused(Model):
     verdict: DigestField
     command: MessageIdField
     findings: tuple[Finding, ...]
+
+
+class PasswordAsked(Model):
+    """Approval to the issuer: whether it can open the sealed password of this request, and whether it is good."""
+
+    request_id: RequestIdField
+    approval_group: ApprovalGroupField
+    evidence: Evidence
+
+
+class PasswordChecked(Model):
+    """Issuer to approval: what speaks against the sealed password; it never says anything of what is in it."""
+
+    request_id: RequestIdField
+    findings: tuple[Finding, ...]
+
+
+class CertificateDelivered(Model):
+    """Issuer: somebody has downloaded the certificate; it is news of no step in a request's life."""
+
+    request_id: RequestIdField
+    delivery: CompactJws
+
+
+class KeyErased(Model):
+    """Issuer: nothing is held any more of the private key that it made for this request."""
+
+    request_id: RequestIdField
+    erasure: CompactJws
 
 
 class ProductFactsTaken(Model):

@@ -11,6 +11,7 @@ from shared.contracts.statement import CompactJws, DecisionStatement, EditStatem
 from shared.vocabulary.findings import Finding
 from shared.vocabulary.fit import Fit
 from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.held import HeldKind
 from shared.vocabulary.model import Blob, Model, is_none
 from shared.vocabulary.names import (
     ApprovalGroupField,
@@ -387,6 +388,33 @@ class OtherCertificate(Result):
     request_id: RequestIdField
     serial_number: str
     not_after: datetime
+
+
+class SealedSummary(Result):
+    """What is held of one key pair; never its content."""
+
+    request_id: RequestIdField
+    approval_group: ApprovalGroupField
+    kind: HeldKind
+    since: datetime
+    opening_key: str
+    """Which of the issuer's opening keys opens its password."""
+    erased_at: datetime | None = None
+    """When it is erased at the latest, if that is known."""
+
+
+class SealedResult(Result):
+    """What is held, by the requests' ids, the oldest first."""
+
+    held: tuple[SealedSummary, ...]
+    more: bool
+
+
+class EraseResult(Result):
+    """It is erased."""
+
+    request_id: RequestIdField
+    kind: HeldKind
 
 
 class RevokeResult(Result):

@@ -110,7 +110,7 @@ class DigiCertReader(CaConnection):
                 return tuple(dict.fromkeys(found))
 
     async def orders_with(
-        self, alternative_order_id: str, *, common_name: str, csr: str, created_from: date
+        self, alternative_order_id: str, *, common_name: str, csr: str | None, created_from: date
     ) -> tuple[OrderInfo, ...]:
         """The orders of this name, created since the day before, that carry our id or our CSR.
 
@@ -231,6 +231,6 @@ def _is_missing(error: CaRefusedError) -> bool:
     return error.status == _NOT_FOUND and "not_found|route" not in error.codes
 
 
-def _same_text(shown: str | None, sent: str) -> bool:
+def _same_text(shown: str | None, sent: str | None) -> bool:
     """Whether two PEM texts are the same but for their line ends."""
-    return shown is not None and shown.split() == sent.split()
+    return shown is not None and sent is not None and shown.split() == sent.split()

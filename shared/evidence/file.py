@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from shared.contracts.events import Evidence
 from shared.errors import RefusedError
+from shared.evidence.afterwards import afterwards
 from shared.evidence.anchor import Anchor
 from shared.evidence.jws import SKEW
 from shared.evidence.revocations import verify_revocation
@@ -24,9 +25,11 @@ from shared.policy.fitness import last_day, purposes_of
 from shared.policy.products import product_of
 from shared.vocabulary.findings import Finding, finding, refuses
 from shared.vocabulary.model import Model, mistakes
-from shared.vocabulary.names import RequestIdField
+from shared.vocabulary.names import Digest, RequestIdField
 from shared.x509.certificate import CertificateIdentity, identify_certificate, parse_certificate, verify_chain
 from shared.x509.comparison import ApprovedFields, compare_with_approved
+from shared.x509.csr import parse_csr
+from shared.x509.keys import key_type
 from shared.x509.possession import is_proven
 
 MOST_BACKDATED = timedelta(hours=48)
@@ -87,6 +90,7 @@ def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Sto
     if evidence.issuance is None:
         if evidence.revocation is not None:
             raise RefusedError(finding("evidence.issuance-missing", "a revocation without a certificate"))
+        steps += afterwards(evidence, file.request_id, None, anchor, now=now)
         return Story(request_id=file.request_id, steps=tuple(steps), issued=False, revoked=False)
     issuance, signed = verify_issuance(evidence, approval, anchor, now=now)
     if issuance.outcome == "issued":
@@ -101,6 +105,7 @@ def verify_evidence(file: EvidenceFile, anchor: Anchor, *, now: datetime) -> Sto
         f"{signed.signed_at.isoformat()}  issuer {'obtained' if issuance.outcome == 'issued' else 'quarantined'} "
         f"certificate {leaf.serial_hex} (order {issuance.order_id})"
     )
+    steps += afterwards(evidence, file.request_id, (issuance, signed), anchor, now=now)
     revocation = verify_revocation(evidence, signed, anchor, now=now)
     if revocation is not None:
         _check_revoked(revocation, leaf)
@@ -119,7 +124,7 @@ def approved_fields(revision: Revision, issuance: Issuance, intermediate: bytes)
     usages = frozenset(purposes_of(revision.extensions))
     return ApprovedFields(
         kind=product_of(resolved.product, resolved.trust).kind,
-        spki_sha256=revision.public_key,
+        spki_sha256=key_of(revision, issuance),
         subject=revision.subject,
         names=revision.names,
         not_before_earliest=datetime.combine(issuance.ordered_on, time.min, UTC) - MOST_BACKDATED,
@@ -130,6 +135,20 @@ def approved_fields(revision: Revision, issuance: Issuance, intermediate: bytes)
         signature_hash=resolved.signature_hash,
         issuer=intermediate,
     )
+
+
+def key_of(revision: Revision, issuance: Issuance) -> Digest:
+    """The key that was approved or, where the issuer was to make one, the one that it says it made.
+
+    Raises:
+        RefusedError: `csr.*`, what it says is no certificate request, or `evidence.key-differs`.
+    """
+    if revision.public_key is not None:
+        return revision.public_key
+    made = parse_csr(issuance.csr or b"")
+    if key_type(made.key) != revision.wanted_key_type:
+        raise RefusedError(finding("evidence.key-differs", "a key of another type was made than was approved"))
+    return made.spki_sha256
 
 
 def last_day_of(revision: Revision, *, ordered_on: date) -> date:

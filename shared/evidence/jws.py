@@ -49,6 +49,8 @@ class Typ(StrEnum):
     REVOCATION = "ra-revocation+jws"
     KEY_BLOCK = "ra-key-block+jws"
     CHECKPOINT = "ra-checkpoint+jws"
+    DELIVERY = "ra-delivery+jws"
+    ERASURE = "ra-erasure+jws"
 
 
 @dataclass(frozen=True)

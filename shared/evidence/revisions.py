@@ -16,8 +16,9 @@ from shared.policy.composition import NOTHING_EDITED, compose
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest, IdentityName, PersonName
-from shared.x509.csr import VerifiedCsr, parse_csr
+from shared.x509.csr import VerifiedCsr
 from shared.x509.entered import EditedValues
+from shared.x509.stand_ins import asked_with
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def values_of(edit: EditedContent | None) -> EditedValues:
 
 def check_contents(chain: Sequence[Link], submitted: RequestContent) -> Iterator[Finding]:
     """Why a revision does not hold exactly what the submission, the latest edit and its policy give."""
-    csr = parse_csr(submitted.csr)
+    csr = asked_with(submitted.csr, submitted.wanted_key_type)
     edit: Edit | None = None
     for link in chain:
         edit = link.edit or edit
@@ -143,7 +144,8 @@ def _check_content(
         "request_id": content.request_id == revision.request_id,
         "name": content.name == revision.name,
         "method": content.method == revision.method,
-        "csr": csr.der == revision.csr and csr.spki_sha256 == revision.public_key,
+        "generated": content.generated == revision.generated,
+        "csr": content.csr is None or (csr.der == revision.csr and csr.spki_sha256 == revision.public_key),
         "subject": composed.subject == revision.subject,
         "names": composed.names == revision.names,
         "extensions": composed.extensions == revision.extensions,

@@ -7,12 +7,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from shared.contracts.content import EditedContent, Line, Notes
+from shared.contracts.content import EditedContent, Line, Notes, WantedKey
 from shared.contracts.events import MOST_REVISIONS
 from shared.contracts.statement import CompactJws
 from shared.policy.fitness import Proposal
 from shared.policy.resolution import ResolvedPolicy
 from shared.vocabulary.findings import Finding
+from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.held import ErasedBecause, HeldKind
 from shared.vocabulary.model import Blob, Model, is_none
 from shared.vocabulary.names import (
     DigestField,
@@ -25,10 +27,10 @@ from shared.vocabulary.names import (
 )
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.revocations import Confirmation
-from shared.x509.csr import parse_csr
 from shared.x509.extensions import MAX_EXTENSIONS, CertificateExtension
 from shared.x509.names import DistinguishedName, SubjectAltNames
 from shared.x509.possession import PossessionProof
+from shared.x509.stand_ins import asked_with
 
 MOST_IN_A_CHAIN = 10
 """Of certificates that the CA sends; how many are a good chain, `verify_chain` says."""
@@ -60,11 +62,13 @@ class Revision(Model):
     predecessor: DigestField | None = None
     requesters: Annotated[tuple[IdentityField, ...], Field(min_length=1, max_length=2)]
     name: Line
-    method: Literal["csr"] = "csr"
-    csr: Annotated[Blob, Field(max_length=65_536)]
+    method: Literal["csr", "generated"] = "csr"
+    csr: Annotated[Blob, Field(max_length=65_536)] | None = Field(default=None, exclude_if=is_none)
     """PKCS#10, DER."""
-    public_key: DigestField
+    public_key: DigestField | None = Field(default=None, exclude_if=is_none)
     """Of the SubjectPublicKeyInfo, DER."""
+    generated: WantedKey | None = Field(default=None, exclude_if=is_none)
+    """In place of both, where the issuer is to make the key pair: which one it made, its issuance says."""
     subject: DistinguishedName
     names: SubjectAltNames
     extensions: Annotated[tuple[CertificateExtension, ...], Field(max_length=MAX_EXTENSIONS)]
@@ -83,6 +87,18 @@ class Revision(Model):
     """Who edited it so far, each once."""
     editor_people: Annotated[tuple[PersonField, ...], Field(exclude_if=operator.not_)] = ()
     """Who owned them when they edited, each once, by approval's policy of then: an editor may leave, or be renamed."""
+
+    @model_validator(mode="after")
+    def _fits_its_method(self) -> Self:
+        has = (self.csr is not None, self.public_key is not None, self.generated is not None)
+        if has != (self.method == "csr", self.method == "csr", self.method == "generated"):
+            raise ValueError("a revision of method csr has a CSR and its key, one of method generated the wanted key")
+        return self
+
+    @property
+    def wanted_key_type(self) -> str | None:
+        """Of which type a key pair is to be made, if one is."""
+        return None if self.generated is None else self.generated.key_type
 
 
 RENEWABLE = frozenset(
@@ -107,10 +123,10 @@ def proposal_of(revision: Revision, resolved: ResolvedPolicy, *, today: date) ->
     """What a revision proposes, to be judged under this policy on this day.
 
     Raises:
-        RefusedError: its CSR is none.
+        RefusedError: its CSR is none, or nobody makes keys of the type that it wants.
     """
     return Proposal(
-        csr=parse_csr(revision.csr),
+        csr=asked_with(revision.csr, revision.wanted_key_type),
         subject=revision.subject,
         names=revision.names,
         extensions=revision.extensions,
@@ -195,6 +211,8 @@ class Intent(Model):
     expires_on: date
     """The last day that the CA is asked for."""
     policy_digest: DigestField
+    csr: DigestField | None = Field(default=None, exclude_if=is_none)
+    """Of what is ordered with, where the issuer made the key pair, DER: it is made once."""
 
 
 class Issuance(Model):
@@ -214,6 +232,8 @@ class Issuance(Model):
     chain: Annotated[tuple[Blob, ...], Field(min_length=1, max_length=MOST_IN_A_CHAIN)]
     """DER, leaf first."""
     policy_digest: DigestField
+    csr: Annotated[Blob, Field(max_length=65_536)] | None = Field(default=None, exclude_if=is_none)
+    """What was ordered with, where the issuer made the key pair: PKCS#10, DER."""
 
 
 class RevocationConfirmation(Model):
@@ -262,3 +282,24 @@ class KeyBlock(Model):
     reported_by: IdentityField
     reported_at: datetime
     policy_digest: DigestField
+
+
+class Delivery(Model):
+    """Step 6: that the issuer handed the certificate out, in which format and to whom."""
+
+    request_id: RequestIdField
+    issuance: DigestField
+    format: DownloadFormat
+    by: IdentityField
+
+
+class Erasure(Model):
+    """Step 6: that the issuer holds nothing any more of the private key that it made."""
+
+    request_id: RequestIdField
+    what: HeldKind
+    why: ErasedBecause
+    by: IdentityField | None = None
+    """The operator who wanted it, or who downloaded it."""
+    csr: DigestField
+    """Of the CSR of that key, DER."""

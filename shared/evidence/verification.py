@@ -26,7 +26,7 @@ from shared.evidence.steps import (
     proposal_of,
 )
 from shared.policy.fitness import check_request
-from shared.policy.resolution import ResolvedPolicy
+from shared.policy.resolution import ResolvedPolicy, check_pkcs12
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding
 from shared.vocabulary.model import digest_of
@@ -227,7 +227,8 @@ def _check_requesters(revision: Revision, submission: VerifiedSubmission, anchor
 
 def judged_by(resolved: ResolvedPolicy, revision: Revision, *, today: date) -> list[Finding]:
     """What speaks against this revision's content under this part of a policy, at this date."""
-    return check_request(proposal_of(revision, resolved, today=today))
+    wanted = () if revision.generated is None else check_pkcs12(revision.generated.pkcs12, resolved)
+    return [*check_request(proposal_of(revision, resolved, today=today)), *wanted]
 
 
 def verify_decision(statement: JwsStatement, anchor: Anchor, *, about: str, now: datetime) -> VerifiedDecision:

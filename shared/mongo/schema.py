@@ -44,6 +44,7 @@ INDEXES: Mapping[Duty, tuple[Index, ...]] = {
     Duty.ISSUER: (
         *_due_in("orders"),
         Index("orders", ("order_id",)),
+        Index("orders", ("held_for", "_id")),
         Index("orders", ("state", "approval_group")),
         Index("refusals", ("request_id",)),
     ),

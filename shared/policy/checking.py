@@ -10,12 +10,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from shared.policy import model
+from shared.policy.generation import check_generated, check_opening_keys, opening_keys_in
 from shared.policy.model import (
     DUTY_NAMES,
     ApprovalGroup,
-    EnrollmentMethod,
     Identity,
     IdentityKind,
+    OpeningKey,
     PolicyFile,
     SigningCertificate,
     Trust,
@@ -45,12 +46,16 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
 _KINDS: tuple[type[BaseModel], ...] = (
     *SECTIONS.values(),
     PolicyFile,
+    OpeningKey,
+    model.GeneratedRules,
     profiles.DnAttribute,
     profiles.NamesRule,
     profiles.ExtensionRule,
 )
 _FIELDS = sorted({field for kind in _KINDS for field in kind.model_fields})
-_SIGNING_ONLY = frozenset({"ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519"})
+_PRIVATE_ONLY = frozenset({"ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"})
+"""Key types that no public CA certifies (BR 6.1.5)."""
+_SIGNING_ONLY = frozenset({"ecdsa-p256", "ecdsa-p384", "ecdsa-p521", *_PRIVATE_ONLY})
 """Key types that can't encipher keys (RFC 5480 §3, RFC 8410 §5)."""
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+)\s*=")
@@ -109,6 +114,8 @@ class Draft:
     entries: Mapping[str, Mapping[str, Any]]
     names: Mapping[str, frozenset[str]]
     places: Places
+    opening_keys: tuple[OpeningKey, ...] = ()
+    operated_by_subscriber: bool = False
 
     @cached_property
     def identities(self) -> Mapping[str, Identity]:
@@ -141,7 +148,8 @@ def draft_of(parsed: Mapping[str, Any], places: Places) -> tuple[Draft, list[Fin
         section: frozenset(parsed[section]) if isinstance(parsed.get(section), dict) else frozenset()
         for section in SECTIONS
     }
-    return Draft(entries, names, places), findings
+    keys, own = opening_keys_in(parsed.get("opening_keys", ())), parsed.get("operated_by_subscriber") is True
+    return Draft(entries, names, places, keys, own), findings
 
 
 def _is_inside(path: Path, entries: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -176,6 +184,7 @@ def cross_check(draft: Draft) -> Iterator[Finding]:
     yield from _check_owners(draft)
     yield from _check_identities(draft)
     yield from _check_groups(draft)
+    yield from check_opening_keys(draft.places.of("opening_keys"), draft.opening_keys)
     for name, signing in draft.entries["signing_certificates"].items():
         yield from _check_references(draft, name, signing)
         yield from _check_deliverable(draft, name, signing)
@@ -270,9 +279,14 @@ def _check_references(draft: Draft, name: str, signing: SigningCertificate) -> I
         ):
             text = f"{draft.places.of(*path, 'submitters')}: this identity may submit for none of its approval groups"
             yield finding("policy.submitter-without-permission", text, value=submitter)
-    if EnrollmentMethod.GENERATED in signing.enrollment_methods:
-        text = f"{draft.places.of(*path, 'enrollment_methods')}: this version knows the enrollment method csr only"
-        yield finding("policy.method-not-available", text, value=EnrollmentMethod.GENERATED)
+    known = draft.entries["extension_profiles"]
+    yield from check_generated(
+        draft.places.of(*path, "enrollment_methods"),
+        signing,
+        [(profile, known[profile]) for profile in sorted(signing.extension_profiles) if profile in known],
+        draft.opening_keys,
+        operated_by_subscriber=draft.operated_by_subscriber,
+    )
 
 
 def _unknown(draft: Draft, path: Path, names: Iterable[str], known: Iterable[str], kind: str) -> Iterator[Finding]:
@@ -297,9 +311,9 @@ def _check_deliverable(draft: Draft, name: str, signing: SigningCertificate) -> 
         yield finding(
             "policy.validity-not-deliverable", text, value=signing.max_validity_days, severity=Severity.WARNING
         )
-    if signing.trust is Trust.PUBLIC and "ed25519" in signing.key_types:
+    if signing.trust is Trust.PUBLIC and (beyond := sorted(signing.key_types & _PRIVATE_ONLY)):
         text = f"{where}: no public CA certifies this key type (BR 6.1.5)"
-        yield finding("policy.key-type-not-deliverable", text, value="ed25519")
+        yield finding("policy.key-type-not-deliverable", text, value=", ".join(beyond))
     for profile_name in sorted(signing.extension_profiles):
         profile = draft.entries["extension_profiles"].get(profile_name)
         if profile is not None:

@@ -5,9 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
 
+from shared.password_policy import PasswordRules
 from shared.vocabulary.duties import Duty
-from shared.vocabulary.keys import PublicKey
-from shared.vocabulary.model import Model
+from shared.vocabulary.keys import OpeningPublicKey, PublicKey
+from shared.vocabulary.model import Model, is_none
 from shared.vocabulary.names import (
     ApprovalGroupField,
     DnProfileField,
@@ -130,6 +131,39 @@ class ApprovalGroup(Model):
         return self
 
 
+class OpeningKey(Model):
+    """A key with which the issuer opens sealed passwords."""
+
+    key: OpeningPublicKey
+    retired: StrictBool = False
+    """Whether nothing is sealed to it any more; the issuer keeps it for as long as a request is open that was."""
+
+
+class GeneratedRules(Model):
+    """What applies to key pairs that the issuer makes."""
+
+    password_min_length: Annotated[StrictInt, Field(ge=8, le=128)] = 16
+    password_min_score: Annotated[StrictInt, Field(ge=0, le=4)] = 3
+    """How hard a password must be to guess, by zxcvbn: from 0 to 4."""
+    pkcs12_3des: StrictBool = False
+    """Whether a requester may ask for the weak encryption that old readers need."""
+    erase_after_download: StrictBool = True
+    """Whether the PKCS#12 is handed out once only, and erased then."""
+    erase_after_hours: Annotated[StrictInt, Field(ge=1, le=24 * 365)] | None = 24 * 14
+    """How long after the issue it is erased at the latest."""
+
+    @model_validator(mode="after")
+    def _erases(self) -> Self:
+        if not self.erase_after_download and self.erase_after_hours is None:
+            raise ValueError("the PKCS#12 is erased after its download, or after some hours, or both")
+        return self
+
+    @property
+    def password(self) -> PasswordRules:
+        """What a password must be."""
+        return PasswordRules(min_length=self.password_min_length, min_score=self.password_min_score)
+
+
 class SigningCertificate(Model):
     """The issuing CA configuration that a requester picks."""
 
@@ -145,6 +179,8 @@ class SigningCertificate(Model):
     """The CA's container (division) under which it is ordered; without it the API key's own."""
     ca_cert_id: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9]{1,64}\z")]
     enrollment_methods: frozenset[EnrollmentMethod] = frozenset({EnrollmentMethod.CSR})
+    generated: GeneratedRules | None = Field(default=None, exclude_if=is_none)
+    """For enrollment method `generated`; without it, the usual rules."""
     key_types: Annotated[frozenset[str], Field(min_length=1)]
     signature_hashes: Annotated[tuple[SignatureHash, ...], Field(min_length=1, max_length=3)] = (SignatureHash.SHA256,)
     """With which the CA may sign; the first is what a request gets that names none."""
@@ -154,6 +190,13 @@ class SigningCertificate(Model):
     dn_profiles: Annotated[frozenset[DnProfileField], Field(min_length=1)]
     submitters: frozenset[IdentityField] | None = None
     """Where given, only these identities may submit to it."""
+
+    @property
+    def generates(self) -> GeneratedRules | None:
+        """The rules for key pairs that the issuer makes; none where it makes none."""
+        if EnrollmentMethod.GENERATED not in self.enrollment_methods:
+            return None
+        return self.generated or GeneratedRules()
 
     def takes(self, sender: str) -> bool:
         """Whether this identity may submit to it, as far as it has a say."""
@@ -167,7 +210,12 @@ class PolicyFile(Model):
     """Of the file's format."""
     serial: Annotated[StrictInt, Field(ge=1, lt=10**18)]
     """Rises with every change: a duty never goes back to a policy of a lower one."""
+    operated_by_subscriber: StrictBool = False
+    """Whether those who run this RA are the subscriber of its certificates themselves: nobody else may make the key
+    pairs of publicly trusted ones (BR 6.1.1.3)."""
     duties: dict[Duty, DutyKeys]
+    opening_keys: Annotated[tuple[OpeningKey, ...], Field(max_length=20)] = ()
+    """To which passwords are sealed for the issuer."""
     identities: dict[IdentityField, Identity]
     approval_groups: dict[ApprovalGroupField, ApprovalGroup]
     dn_profiles: dict[DnProfileField, DnProfile]

@@ -10,7 +10,7 @@ from shared.policy.checking import Draft, Places, cross_check, draft_of
 from shared.policy.model import ApprovalGroup, Identity, PolicyFile, SigningCertificate
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import Finding, finding, refuses
-from shared.vocabulary.keys import PublicKey
+from shared.vocabulary.keys import OpeningPublicKey, PublicKey
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import (
     ApprovalGroupName,
@@ -69,6 +69,11 @@ class Policy:
     def duty_keys(self, duty: Duty) -> tuple[PublicKey, ...]:
         """The keys with which this duty may sign."""
         return self.file.duties[duty].keys
+
+    @property
+    def opening_keys(self) -> tuple[OpeningPublicKey, ...]:
+        """Those to which passwords are sealed now."""
+        return tuple(each.key for each in self.file.opening_keys if not each.retired)
 
     def person_of(self, name: str) -> PersonName | None:
         """The person who owns this identity; `None` for systems and strangers."""

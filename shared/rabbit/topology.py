@@ -42,6 +42,8 @@ _LISTENERS: Mapping[Duty, tuple[str, ...]] = {
     Duty.INTAKE: (
         *(f"{contract.duty}.{contract.key}.#" for contract in EVENTS if contract.duty is not Duty.INTAKE),
         "revoker.key.blocked.#",
+        "issuer.certificate.delivered.#",
+        "issuer.key.erased.#",
     ),
     Duty.APPROVAL: (
         "intake.request.accepted.#",
@@ -49,8 +51,15 @@ _LISTENERS: Mapping[Duty, tuple[str, ...]] = {
         "issuer.product.facts.#",
         "issuer.withdrawal.granted.#",
         "issuer.withdrawal.refused.#",
+        "issuer.password.checked.#",
     ),
-    Duty.ISSUER: ("approval.request.approved.#", "approval.withdrawal.asked.#", "revoker.key.blocked.#"),
+    Duty.ISSUER: (
+        "approval.request.approved.#",
+        "approval.withdrawal.asked.#",
+        "approval.password.asked.#",
+        "revoker.certificate.revoked.#",
+        "revoker.key.blocked.#",
+    ),
     Duty.REVOKER: ("issuer.certificate.issued.#", "issuer.certificate.quarantined.#"),
 }
 LISTENERS: Mapping[Duty, tuple[str, ...]] = {
@@ -281,6 +290,8 @@ _NEEDED = {
     "confirm": Permission.DECIDE,
     "settle": Permission.AUDIT,
     "fail": Permission.AUDIT,
+    "sealed": Permission.AUDIT,
+    "erase": Permission.AUDIT,
 }
 
 

@@ -23,7 +23,7 @@ FINAL_STATES = frozenset({State.REFUSED, State.DENIED, State.WITHDRAWN, State.EX
 """States that no request leaves."""
 
 NEXT_STATES: dict[State, frozenset[State]] = {
-    State.PENDING: frozenset({State.APPROVED, State.DENIED, State.WITHDRAWN, State.EXPIRED}),
+    State.PENDING: frozenset({State.REFUSED, State.APPROVED, State.DENIED, State.WITHDRAWN, State.EXPIRED}),
     State.APPROVED: frozenset(
         {
             State.PENDING,

@@ -15,6 +15,7 @@ from services.approval.due import DueCases
 from services.approval.editing import EditHandler
 from services.approval.holding import HeldCases
 from services.approval.model import KnownFacts
+from services.approval.passwords import PasswordCheckedHandler
 from services.approval.resending import ResendVerdictHandler
 from services.approval.verdicts import Verdicts
 from services.approval.waiting import ListPendingHandler
@@ -22,18 +23,22 @@ from services.intake import blocking as intake_blocking
 from services.intake import handlers as intake
 from services.intake.announcing import Announcer
 from services.intake.config import MailSettings
+from services.intake.keeping import DeliveryHandler, ErasureHandler
 from services.intake.ports import RequestStore
 from services.intake.summary import ShowSummaryHandler
 from services.issuer import blocking as issuer_blocking
+from services.issuer import delivering, operators, sealed
 from services.issuer import handlers as issuer
-from services.issuer import operators
 from services.issuer.books import Books, Pace
+from services.issuer.erasing import Erasing
 from services.issuer.feed import StatusFeed
 from services.issuer.fit import FitChecks
 from services.issuer.following import Following
+from services.issuer.generating import Generating
 from services.issuer.inspection import Inspection
 from services.issuer.model import Order
 from services.issuer.ordering import Ordering
+from services.issuer.passwords import PasswordAskedHandler, Passwords
 from services.issuer.recovering import Recovery
 from services.issuer.withdrawing import WithdrawalAskedHandler
 from services.revoker import confirming
@@ -73,6 +78,7 @@ from tests.fakes.audit import RememberedTrail
 from tests.fakes.authority import FakeCa, FakeRevocations
 from tests.fakes.broker import MemoryPublisher
 from tests.fakes.faults import Steps
+from tests.fakes.keymaker import MemoryKeyMaker
 from tests.fakes.linter import MemoryLinter
 from tests.fakes.published import MemoryPublishedKeys
 from tests.fakes.stores import (
@@ -272,6 +278,8 @@ class Intake(InProcess):
             (commands.ListPublications, intake.ListPublicationsHandler(requests, in_force, clock)),
             (commands.ExportEvidence, intake.ExportEvidenceHandler(requests, in_force, clock)),
             (events.KeyBlocked, intake_blocking.KeyBlockedHandler(self.keys, in_force, clock)),
+            (events.CertificateDelivered, DeliveryHandler(requests, in_force, clock)),
+            (events.KeyErased, ErasureHandler(requests, in_force, self.announcer, clock)),
             *((contract.model, lifecycle_handler) for contract in EVENTS if contract.duty is not Duty.INTAKE),
         )
 
@@ -325,6 +333,7 @@ class Approval(InProcess):
         ages = FactsMetrics(CollectorRegistry())
         return routes(
             (events.RequestAccepted, approval.RequestAcceptedHandler(cases, in_force, self.evidence, clock)),
+            (events.PasswordChecked, PasswordCheckedHandler(cases, in_force, clock)),
             (events.RequestReturned, approval.RequestReturnedHandler(cases, in_force, verdicts, withdrawals, clock)),
             (events.WithdrawalGranted, settled),
             (events.WithdrawalRefused, settled),
@@ -354,6 +363,7 @@ class Issuer(InProcess):
         self.orders, self.refusals, self.marks = MemoryOrders(), MemoryRefusals(), MemoryFeedMarks()
         self.blocked = MemoryBlockedKeys()
         self.orders.steps = steps
+        self.passwords, self.maker = Passwords([world.opening_key()]), MemoryKeyMaker(steps)
         self.offered: list[Order] = []
         super().__init__(Duty.ISSUER, policy_text, steps=steps)
         self.ca = FakeCa(self.clock, steps=steps)
@@ -373,6 +383,8 @@ class Issuer(InProcess):
             in_force=self.in_force,
             key=self.key,
             inspection=Inspection(self.linter, self.in_force, [shared_ca().root], self.clock),
+            generating=Generating(self.maker, self.maker, self.passwords, self.clock),
+            erasing=Erasing(self.in_force, self.key, self.clock),
             metrics=self.evidence,
             clock=self.clock,
         )
@@ -399,12 +411,20 @@ class Issuer(InProcess):
         approved = issuer.RequestApprovedHandler(
             orders, self.refusals, in_force, self.evidence, clock, self.offered.append
         )
+        erasing = Erasing(in_force, self.key, clock)
+        download = delivering.DownloadCertificateHandler(
+            orders, self.publisher.publish, in_force, self.key, erasing, clock
+        )
         return routes(
             (events.RequestApproved, approved),
-            (events.WithdrawalAsked, WithdrawalAskedHandler(orders, in_force, clock)),
             (events.KeyBlocked, issuer_blocking.KeyBlockedHandler(self.blocked, in_force, clock)),
+            (events.WithdrawalAsked, WithdrawalAskedHandler(orders, in_force, erasing, clock)),
+            (events.PasswordAsked, PasswordAskedHandler(self.passwords, in_force, self.evidence, clock)),
+            (events.CertificateRevoked, delivering.CertificateRevokedHandler(orders, in_force, erasing, clock)),
             (commands.DenyRequest, issuer.DenialWitness(orders, in_force, clock)),
-            (commands.DownloadCertificate, issuer.DownloadCertificateHandler(orders, in_force, clock)),
+            (commands.DownloadCertificate, download),
+            (commands.ListSealed, sealed.ListSealedHandler(orders, in_force, clock)),
+            (commands.EraseSealed, sealed.EraseSealedHandler(orders, in_force, erasing, clock)),
             (commands.ListOrders, operators.ListOrdersHandler(orders, in_force, clock)),
             (
                 commands.ShowOrder,

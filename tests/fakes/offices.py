@@ -24,12 +24,15 @@ from pydantic import SecretStr
 from deploy.local import toml
 from services.issuer.adapters.digicert import DigiCertAuthority
 from services.issuer.books import Books, Pace
+from services.issuer.erasing import Erasing
 from services.issuer.feed import StatusFeed
 from services.issuer.fit import FitChecks
 from services.issuer.following import Following
+from services.issuer.generating import Generating
 from services.issuer.handlers import RequestApprovedHandler
 from services.issuer.inspection import Inspection
 from services.issuer.ordering import Ordering
+from services.issuer.passwords import Passwords
 from services.issuer.recovering import Recovery
 from services.issuer.rounds import Rounds
 from shared.contracts import events
@@ -51,6 +54,7 @@ from tests.fakes.audit import RememberedTrail
 from tests.fakes.broker import MemoryPublisher
 from tests.fakes.duties import event, lifecycle
 from tests.fakes.faults import CrashError, Steps
+from tests.fakes.keymaker import MemoryKeyMaker
 from tests.fakes.linter import MemoryLinter
 from tests.fakes.stores import MemoryBlockedKeys, MemoryFeedMarks, MemoryOrders, MemoryRefusals
 from tests.fakes.virtual_time import VirtualClock
@@ -302,6 +306,7 @@ class Process:
         ca = DigiCertAuthority(self.client, clock)
         orders_wait, key = asyncio.Event(), signing_key(Duty.ISSUER)
         books = Books(orders, publisher.publish, self.in_force, clock, pace)
+        self.maker = MemoryKeyMaker(life)
         evidence, root = EvidenceMetrics(registry), office.sandbox.authority.root.certificate
         ordering = Ordering(
             books=books,
@@ -313,6 +318,8 @@ class Process:
             in_force=self.in_force,
             key=key,
             inspection=Inspection(MemoryLinter(), self.in_force, [world.der(root)], clock),
+            generating=Generating(self.maker, self.maker, Passwords([world.opening_key()]), clock),
+            erasing=Erasing(self.in_force, key, clock),
             metrics=evidence,
             clock=clock,
         )

@@ -7,7 +7,7 @@ from services.approval.model import AskedWithdrawal, Case, KnownFacts
 from services.intake.mail.model import Mail, News, Undelivered
 from services.intake.model import Happening, KnownKey, RequestRecord
 from services.intake.tally import Tally
-from services.issuer.model import BlockedKey, EvidenceRefusal, FeedMark, Order, Settlement
+from services.issuer.model import BlockedKey, EvidenceRefusal, FeedMark, Held, Order, Settlement
 from services.revoker.model import Certificate
 from shared.contracts import commands, events, replies
 from shared.contracts.audit import CHECKPOINT_OF
@@ -26,6 +26,7 @@ from shared.vocabulary.differences import difference
 from shared.vocabulary.findings import Finding, Severity, finding
 from shared.vocabulary.fit import Fit
 from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.held import HeldKind
 from shared.vocabulary.model import Model, digest_of
 from shared.vocabulary.names import (
     ApprovalGroupName,
@@ -150,6 +151,8 @@ def sample_commands() -> dict[type[Model], Model]:
         commands.ListOrders(approval_group=WEB, states=(OrderState.UNCLEAR,), after=REQUEST, limit=7),
         commands.ShowOrder(request_id=REQUEST),
         commands.SettleOrder(request_id=REQUEST, adopt=OrderId(7)),
+        commands.ListSealed(approval_group=WEB, after=REQUEST, limit=7),
+        commands.EraseSealed(request_id=REQUEST),
         commands.FailOrder(request_id=REQUEST, reason="nobody wants it any more"),
         commands.RevokeCertificate(
             serial_number="0a", reason=RevocationReason.KEY_COMPROMISE, notes="old", proof=PROOF
@@ -177,6 +180,7 @@ def sample_events() -> dict[type[events.LifecycleEvent], events.LifecycleEvent]:
     kinds: dict[type[events.LifecycleEvent], dict[str, object]] = {
         events.RequestAccepted: {"evidence": whole},
         events.RequestEdited: {"by": "ben", "differences": (DIFFERENCE,), "evidence": whole},
+        events.RequestRefused: {"findings": (WARNING,)},
         events.RequestApproved: {"evidence": whole},
         events.RequestDenied: {"evidence": whole},
         events.RequestWithdrawn: {"by": "shop"},
@@ -205,7 +209,13 @@ def sample_news() -> dict[type[Model], Model]:
     refused = events.WithdrawalRefused(request_id=REQUEST, verdict=DIGEST, command=MESSAGE, findings=(WARNING,))
     blocked = events.KeyBlocked(approval_group=WEB, block=token)
     checkpoints = [model(checkpoint=token) for model in CHECKPOINT_OF.values()]
-    return {type(each): each for each in (told, asked, refused, blocked, *checkpoints)}
+    password = events.PasswordAsked(request_id=REQUEST, approval_group=WEB, evidence=whole_evidence())
+    checked = events.PasswordChecked(request_id=REQUEST, findings=(WARNING,))
+    token = signing_key("issuer").sign(b"{}", Typ.DELIVERY, world.NOW)
+    delivered = events.CertificateDelivered(request_id=REQUEST, delivery=token)
+    erased = events.KeyErased(request_id=REQUEST, erasure=token)
+    mine = (password, checked, delivered, erased)
+    return {type(each): each for each in (told, asked, refused, blocked, *mine, *checkpoints)}
 
 
 @cache
@@ -346,6 +356,20 @@ def sample_results() -> dict[type[Result], Result]:
         ),
         replies.ResendResult(request_id=REQUEST, state=State.APPROVED),
         replies.SettleResult(request_id=REQUEST, state=OrderState.UNCLEAR),
+        replies.SealedResult(
+            held=(
+                replies.SealedSummary(
+                    request_id=REQUEST,
+                    approval_group=WEB,
+                    kind=HeldKind.PKCS12,
+                    since=ANCIENT,
+                    opening_key=world.opening_key().kid,
+                    erased_at=MOMENT,
+                ),
+            ),
+            more=True,
+        ),
+        replies.EraseResult(request_id=REQUEST, kind=HeldKind.PKCS8),
         replies.RevokeResult(
             request_id=REQUEST,
             state=State.ISSUED,
@@ -452,6 +476,7 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "verdict": DIGEST,
             "returned_because": (WARNING,),
             "held_because": (WARNING, WARNING),
+            "password_unchecked": True,
             "unpublished": (OUTGOING,),
             "asked_about": DIGEST,
             "withdrawals": (AskedWithdrawal(command=MESSAGE, by=SHOP),),
@@ -496,6 +521,19 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "unpublished": (OUTGOING,),
             "due": 1_800_000_000_456,
             "due_then": 1_800_000_000_457,
+            "csr": BYTES,
+            "revoked": True,
+            "held_for": WEB,
+            "held": Held(
+                kind=HeldKind.PKCS12,
+                content=BYTES,
+                opening_key=world.opening_key().kid,
+                since_ms=1_799_999_999_999,
+                erase_ms=1_800_000_000_457,
+                once=False,
+                taken_by=BEN,
+                taken_with=MESSAGE,
+            ),
         }
     )
     certificate = Certificate.model_validate(

@@ -239,6 +239,13 @@ class MemoryOrders(MemoryStore[Order]):
         found = [order for order in self.all() if order.approval_group in groups and order.state in states]
         return [order for order in found if after is None or order.id > after][:limit]
 
+    async def holding(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[Order]:
+        self._reach()
+        found = [order for order in self.all() if order.held_for in groups]
+        return [order for order in found if after is None or order.id > after][:limit]
+
     async def backlog(self) -> Mapping[OrderState, OrderBacklog]:
         self._reach()
         accepted: dict[OrderState, list[int]] = {}

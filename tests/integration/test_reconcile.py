@@ -86,7 +86,7 @@ class Account:
         return dict(self.call("POST", "/order/certificate/ssl_basic", body, role="orders"))
 
     def place_for(self, begun: Approved, *, alternative: str = "ours") -> dict[str, Any]:
-        return self.place(parse_csr(begun.revision.csr).pem, alternative=alternative)
+        return self.place(parse_csr(begun.revision.csr or b"").pem, alternative=alternative)
 
     def issue(self, *, alternative: str = "ours", **of_issuance: object) -> dict[str, Any]:
         """A request that was approved, ordered, issued and published."""

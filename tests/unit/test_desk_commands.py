@@ -600,7 +600,7 @@ def test_show_shows_all_that_is_signed_for_and_nothing_that_acts_on_the_terminal
     assert result.exit_code == Exit.OK
     for shown in (
         begun.digest,
-        begun.revision.public_key,
+        begun.revision.public_key or "-",
         begun.revision.submission,
         begun.revision.policy.intermediate,
         "ecdsa-p256",

@@ -156,7 +156,7 @@ async def test_a_certificate_with_contents_that_cannot_be_read_is_quarantined_an
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.RelativeDistinguishedName(attributes)]))
             .issuer_name(x509.load_der_x509_certificate(ca.intermediate).subject)
-            .public_key(x509.load_der_x509_csr(revision.csr).public_key())
+            .public_key(x509.load_der_x509_csr(revision.csr or b"").public_key())
             .serial_number(0xABC)
             .not_valid_before(NOW)
             .not_valid_after(NOW + 10 * DAY)

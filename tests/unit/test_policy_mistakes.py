@@ -108,10 +108,10 @@ CROSS: dict[str, tuple[str, str, str, str]] = {
         "DN profile",
     ),
     "a key type that there is not": ('"ecdsa-p384"', '"rsa-512"', "policy.unknown-reference", "key_types"),
-    "a method that there is not yet": (
-        'enrollment_methods = ["csr"]',
-        'enrollment_methods = ["csr", "generated"]',
-        "policy.method-not-available",
+    "rules for a method that it has not": (
+        'trust = "public"\n',
+        'trust = "public"\ngenerated = { erase_after_hours = 1 }\n',
+        "policy.generated-idle",
         "signing_certificates.public-tls",
     ),
     "names that the CA cannot deliver": (
@@ -220,7 +220,7 @@ TOGETHER = (
     "a group in which nobody decides",
     "one key of two owners",
     "a DN profile that there is not",
-    "a method that there is not yet",
+    "rules for a method that it has not",
     "names that the CA cannot deliver",
     "a usage that the CA cannot deliver",
     "an extension that the CA has not",

@@ -150,6 +150,8 @@ def test_an_identity_sends_the_commands_it_may_under_its_own_name_only(name: str
             "deny": name in DECIDERS,
             "confirm": name in DECIDERS,
             "settle": name in AUDITORS,
+            "sealed": name in AUDITORS,
+            "erase": name in AUDITORS,
             "fail": name in AUDITORS,
         }
         for sender in [*PEOPLE, *DUTIES, "nobody", ""]:

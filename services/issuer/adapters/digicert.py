@@ -115,7 +115,7 @@ class DigiCertAuthority:
             self._client.orders_with(
                 sought.alternative_order_id,
                 common_name=sought.common_name,
-                csr=_pem(sought.csr),
+                csr=None if sought.csr is None else _pem(sought.csr),
                 created_from=sought.since,
             )
         )
@@ -137,6 +137,8 @@ class DigiCertAuthority:
             return False
         if info.alternative_order_id:
             return info.alternative_order_id == sought.alternative_order_id
+        if sought.csr is None:
+            return False
         return (info.certificate.csr or "").split() == _pem(sought.csr).split()
 
     async def follow(self, order_id: OrderId) -> PlacedOrder:

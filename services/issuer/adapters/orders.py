@@ -41,6 +41,13 @@ class MongoOrders(MongoStore[Order]):
         }
         return await self.find(condition, limit=limit)
 
+    async def holding(
+        self, groups: Sequence[ApprovalGroupName], *, after: RequestId | None, limit: int
+    ) -> Sequence[Order]:
+        """Up to `limit` entries of these groups that hold a private key, by request id from `after` on."""
+        condition = {"held_for": {"$in": list(groups)}, **({"_id": {"$gt": after}} if after else {})}
+        return await self.find(condition, limit=limit)
+
     async def backlog(self) -> Mapping[OrderState, Backlog]:
         """How many entries there are in each of the open states, and since when the oldest waits."""
         found = await self.grouped(
