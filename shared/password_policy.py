@@ -16,8 +16,8 @@ MAX_LENGTH = 128
 _JUDGED = 32
 _MOST_WORDS = 100
 _SHORTEST_WORD = 3
-# PKCS#12 could take more (RFC 7292, appendix B.1), but Java refuses any password that is not ASCII, and others differ in
-# how they encode it: whoever finds out later has lost the key.
+# PKCS#12 could take more (RFC 7292, appendix B.1), but Java refuses any password that is not ASCII, and others differ
+# in how they encode it: whoever finds out later has lost the key.
 _FIT = re.compile(r"[ -~]*")
 
 

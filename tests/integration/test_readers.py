@@ -250,3 +250,20 @@ def test_a_reader_reads_what_the_table_says(
                 answer = request.getfixturevalue("said_by_node")[str(made.path(cell.file))]
                 read = answer in ("usable", made.public_key.hex())
         assert read is cell.read or (read and is_newer(cell.reader, cell.version)), kind
+
+
+def test_java_opens_no_file_under_a_password_beyond_ascii(tmp_path: Path) -> None:
+    """Why `check_password` refuses such a one. Where this fails, Java has learned it."""
+    key = generate("ecdsa-p256")
+    csr = request_for(key, DistinguishedName.of(CN=NAME), SubjectAltNames(dns=(NAME,)), ())
+    leaf = shared_ca().certify(csr, (NAME,), common_name=NAME, not_before=NOW, not_after=NOW + DAY)
+    opened = {}
+    for words in ("gravel-Pilot7", "Grünkohl-über-7"):
+        made = pkcs12.build(
+            key, leaf, [], Password(words), friendly_name=NAME, encryption=Pkcs12Encryption.PBES2_AES_256
+        )
+        (tmp_path / "identity.p12").write_bytes(made)
+        (tmp_path / "password").write_text(words + "\n", encoding="utf-8")
+        store = ("-keystore", tmp_path / "identity.p12", "-storepass:file", tmp_path / "password", "-alias", NAME)
+        opened[words.isascii()] = run("keytool", *QUICK_JAVA, "-certreq", *store, given=b"") is not None
+    assert opened == {True: True, False: False}
