@@ -27,7 +27,7 @@ from typing import Any
 import gmpy2  # type: ignore[import-untyped]  # it comes with badkeys and has no types
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.vectors.x509 import make_weak
@@ -131,7 +131,9 @@ def _ecdsa(curve: ec.EllipticCurve) -> Key:
     return Key(_spki(key), sign)
 
 
-def _edwards(key: ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey, number: str) -> Key:
+def _hashing_itself(
+    key: ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | mldsa.MLDSA65PrivateKey, number: str
+) -> Key:
     return Key(_spki(key), lambda data, _: (sequence(oid(number)), key.sign(data)))
 
 
@@ -166,9 +168,10 @@ KEYS: Mapping[str, Callable[[], Key]] = {
     "ecdsa-p224": lambda: _ecdsa(ec.SECP224R1()),
     "ecdsa-brainpool": lambda: _ecdsa(ec.BrainpoolP256R1()),
     "ecdsa-secp256k1": lambda: _ecdsa(ec.SECP256K1()),
-    "ed25519": lambda: _edwards(ed25519.Ed25519PrivateKey.generate(), "1.3.101.112"),
+    "ed25519": lambda: _hashing_itself(ed25519.Ed25519PrivateKey.generate(), "1.3.101.112"),
     "ed25519-of-small-order": _small_order,
-    "ed448": lambda: _edwards(ed448.Ed448PrivateKey.generate(), "1.3.101.113"),
+    "ed448": lambda: _hashing_itself(ed448.Ed448PrivateKey.generate(), "1.3.101.113"),
+    "ml-dsa-65": lambda: _hashing_itself(mldsa.MLDSA65PrivateKey.generate(), "2.16.840.1.101.3.4.3.18"),
     "dsa": _dsa,
     "rsa-2048": lambda: _rsa(2048),
     "rsa-3072": lambda: _rsa(3072),
@@ -191,6 +194,7 @@ FAMILIES = {
     "dsa": oid("1.2.840.10040.4.1"),
     "ed25519": oid("1.3.101.112"),
     "ed448": oid("1.3.101.113"),
+    "ml": oid("2.16.840.1.101.3.4.3.18"),
 }
 """The algorithm of a key, by what its name begins with."""
 
