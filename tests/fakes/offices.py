@@ -71,6 +71,7 @@ from tests.sandbox.roles import ApiKey, Role
 from tests.world import signing_key
 
 KEY = ApiKey("orders", Role.ORDERS, "a-key")
+REVOKERS_KEY = ApiKey("revocations", Role.REVOKE_ONLY, "another-key")
 BASE = f"http://127.0.0.1{PREFIX}"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 TIMEOUT = 10.0
@@ -114,7 +115,8 @@ class Ground:
             shutil.copyfile(self._folder / "ca" / name, folder / name)
         panel = Panel()
         ledger = Ledger(folder, self._authority, panel, clock.now)
-        return Sandbox(self._authority, ledger, {KEY.value: KEY}, panel, clock)
+        keys = {key.value: key for key in (KEY, REVOKERS_KEY)}
+        return Sandbox(self._authority, ledger, keys, panel, clock)
 
     def policy(self, groups: tuple[str, ...]) -> Policy:
         """The policy for this CA, with these groups."""
@@ -388,27 +390,30 @@ class Process:
             await office.arrived.wait()
 
     def _client(self) -> DigiCertClient:
-        office = self.office
-        transport = SteppingTransport(InProcess(build_app(office.sandbox), office.latency), self.life, office)
         quota = None
-        if office.windows:
-            accounts: Any = Stepping(office.accounts, self.life)
+        if self.office.windows:
+            accounts: Any = Stepping(self.office.accounts, self.life)
             none = timedelta(0)  # all clocks run equally fast
-            quota = Quota(accounts, key="ca", windows=office.windows, call_seconds=TIMEOUT, margin=none)
-        return DigiCertClient(
-            base_url=BASE,
-            api_key=SecretStr(KEY.value),
-            timeout=TIMEOUT,
-            quota=quota,
-            tls=NO_TLS,
-            transport=transport,
-        )
+            quota = Quota(accounts, key="ca", windows=self.office.windows, call_seconds=TIMEOUT, margin=none)
+        return client_of(self.office, self.life, KEY, quota)
 
     async def _probe(self) -> None:
         """There is no database to be away."""
 
     def _failed(self) -> None:
         self.failures.append(None)
+
+
+def client_of(office: Office, life: Life, key: ApiKey, quota: Quota | None = None) -> DigiCertClient:
+    """The client of one process, each of whose calls is a step of it."""
+    return DigiCertClient(
+        base_url=BASE,
+        api_key=SecretStr(key.value),
+        timeout=TIMEOUT,
+        quota=quota,
+        tls=NO_TLS,
+        transport=SteppingTransport(InProcess(build_app(office.sandbox), office.latency), life, office),
+    )
 
 
 def _not_of_crashes(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
