@@ -20,6 +20,7 @@ from shared.messaging.runtime import Runtime, Settlement, routes
 from shared.observability.metrics import EvidenceMetrics, MessageMetrics
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.names import RequestId
+from tests.fakes.audit import RememberedTrail
 from tests.fakes.broker import MemoryPublisher
 from tests.fakes.duties import delivery_of, lifecycle
 from tests.fakes.faults import CrashError
@@ -98,6 +99,7 @@ class RevokerProcess:
             policy=PolicyGate(in_force, on_change=lambda _: None),
             metrics=MessageMetrics(registry),
             clock=clock,
+            audit=RememberedTrail(),
         )
 
     async def work(self, delivery: Delivery) -> None:

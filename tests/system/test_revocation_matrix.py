@@ -14,6 +14,7 @@ from shared.client.client import RaClient
 from shared.client.errors import CommandRefusedError
 from shared.evidence.steps import DecisionKind
 from shared.vocabulary.duties import Duty
+from shared.vocabulary.findings import Severity
 from shared.vocabulary.names import RequestId
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.states import State
@@ -21,7 +22,7 @@ from shared.x509.possession import Holder
 from tests import world
 from tests.fakes.holders import new_key
 from tests.infrastructure import sandbox_of
-from tests.system.way import People, eventually, people_of, reach
+from tests.system.way import People, approve, eventually, people_of, reach
 
 EXPECTED: dict[str, dict[str, dict[str, str]]] = tomllib.loads(
     (Path(__file__).parents[1] / "golden" / "revocations.toml").read_text()
@@ -174,3 +175,47 @@ async def test_each_cell_is_as_the_table_says_and_what_was_accepted_is_done(stac
     await asyncio.gather(*(reach(people, each.id, State.REVOKED) for each in used))
     for state, end in (("issued", State.ISSUED), ("quarantined", State.QUARANTINED), ("expired", State.ISSUED)):
         assert (await people.shop.status(shared[state].id)).request.state is end, "a refusal changes nothing"
+
+
+async def test_a_compromised_key_stops_at_the_issuer_what_was_accepted_before_and_at_intake_what_comes_after(
+    stack: Stack, people: People
+) -> None:
+    (held,) = await issued(people, 1)
+    await known_to_revoker(people, [held])
+    sandbox = sandbox_of(stack)
+    sandbox.set_knobs(
+        faults=[{"endpoint": "order.place", "kind": "answer", "status": 429, "code": "busy", "times": 1000}]
+    )
+    before = len(sandbox.orders())
+    asked = world.content(csr=world.make_csr(key=held.key))
+    await people.shop.submit(asked)
+    await eventually(lambda: _has_case(people, asked.request_id), "approval has no case of the request")
+    await approve(people, asked.request_id)
+    await eventually(lambda: _is_accepted(people, asked.request_id), "the issuer has not accepted it")
+    proven = await people.portal.revoke(held.id, KEY_COMPROMISE, holder=Holder(held.key))
+    assert proven.state is State.ISSUED
+    await reach(people, held.id, State.REVOKED)
+    await eventually(lambda: _is_refused(people, held.key), "intake accepts the key still")
+    sandbox.reset_knobs()
+    status = await reach(people, asked.request_id, State.FAILED)
+    assert [found.code for found in status.findings if found.severity is Severity.ERROR] == ["key.compromised"]
+    assert len(sandbox.orders()) == before
+
+
+async def _has_case(people: People, request_id: RequestId) -> bool:
+    return any(case.request.request_id == request_id for case in (await people.alice.list_pending(limit=200)).cases)
+
+
+async def _is_accepted(people: People, request_id: RequestId) -> bool:
+    try:
+        return (await people.olga.show_order(request_id)).tries > 0
+    except CommandRefusedError:
+        return False
+
+
+async def _is_refused(people: People, key: ec.EllipticCurvePrivateKey) -> bool:
+    try:
+        await people.shop.submit(world.content(csr=world.make_csr(key=key)))
+    except CommandRefusedError as refused:
+        return [found.code for found in refused.findings] == ["key.compromised"]
+    return False

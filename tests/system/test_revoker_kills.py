@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.broker import BrokerNode
 from deploy.local.database import DatabaseServer
-from deploy.local.stack import Stack
+from deploy.local.stack import Overrides, Stack
 from shared.client.errors import CommandRefusedError
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.reasons import RevocationReason
@@ -83,7 +83,7 @@ def kills(new_stack: Stacks, broker: BrokerNode, database_server: DatabaseServer
     database_port = urlsplit(database_server.uri).port
     assert database_port is not None
     with Tap(database_port, mongo_frames) as database, Tap(broker.amqp_port, amqp_frames) as amqp:
-        overrides = {
+        overrides: Overrides = {
             Duty.REVOKER: {
                 "ca": QUICK,
                 "database": {"uri": f"mongodb://127.0.0.1:{database.port}/?directConnection=true"},
