@@ -5,22 +5,27 @@ What a quorum is is counted here anew, from who signed what and when.
 
 import asyncio
 import json
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from services.approval import rules as rules_of_approval
 from services.approval.model import Case
 from services.issuer.model import Order
 from shared.contracts import commands, events
 from shared.contracts.catalogue import EVENT_OF
+from shared.evidence import verification
 from shared.evidence.jws import payload_of
 from shared.evidence.steps import DecisionKind
 from shared.messaging.messages import Outgoing
+from shared.vocabulary.findings import finding
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import ApprovalGroupName, Digest, RequestId
 from shared.vocabulary.orders import OrderState
@@ -51,7 +56,14 @@ class Rules:
     quorum: int = 2
     editor_may_approve: bool = False
     bea_is_ben: bool = True
-    deciders: frozenset[tuple[str, str]] = frozenset((name, group) for name in PEOPLE for group in GROUPS)
+    appointed: frozenset[tuple[str, str]] = frozenset((name, group) for name in PEOPLE for group in GROUPS)
+    """Who decides for which group while they are in the policy."""
+    gone: frozenset[str] = frozenset()
+    """Who is not in the policy any more."""
+
+    @property
+    def deciders(self) -> frozenset[tuple[str, str]]:
+        return frozenset(each for each in self.appointed if each[0] not in self.gone)
 
     def person(self, identity: str) -> str:
         return "ben" if identity == "bea" and self.bea_is_ben else identity
@@ -68,7 +80,12 @@ class Rules:
             'permissions.web = ["submit"]', 'permissions.web = ["submit"]\npermissions.mail = ["submit"]'
         )
         start, end = text.index("[identities.alice]"), text.index("[identities.olga]")
-        text = text[:start] + "\n".join(map(self._identity, PEOPLE)) + "\n" + text[end:]
+        text = (
+            text[:start]
+            + "\n".join(self._identity(name) for name in PEOPLE if name not in self.gone)
+            + "\n"
+            + text[end:]
+        )
         start, end = text.index("[approval_groups.web]"), text.index("[dn_profiles.server]")
         return text[:start] + "\n".join(map(self._group, GROUPS)) + "\n" + text[end:]
 
@@ -94,8 +111,8 @@ class Signed:
     """Each the latest that was signed at all."""
     taken: dict[tuple[str, Digest], datetime] = field(default_factory=dict)
     """Each the latest that approval has taken."""
-    editors_of: dict[Digest, frozenset[str]] = field(default_factory=dict)
-    """Everybody who has had a hand in this revision."""
+    editors_of: dict[Digest, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """Everybody who has had a hand in this revision, with the person whom they were then, the latest last."""
 
     def counting(
         self,
@@ -112,8 +129,11 @@ class Signed:
         for name in PEOPLE:
             signed_at = times.get((name, revision))
             asks = rules.person(requester) == rules.person(name)
-            editors = {rules.person(editor) for editor in self.editors_of[revision]}
-            edited = rules.person(name) in editors and not rules.editor_may_approve
+            hands = self.editors_of[revision]
+            editors = {rules.person(editor) for editor, _ in hands if editor not in rules.gone} | {
+                who for _, who in hands
+            }
+            edited = (rules.person(name) in editors or name in dict(hands)) and not rules.editor_may_approve
             good = signed_at is not None and now <= signed_at + timedelta(hours=GOOD_HOURS)
             if good and (name, group) in rules.deciders and not asks and not edited:
                 found.add(rules.person(name))
@@ -134,7 +154,7 @@ class Quorum(RuleBasedStateMachine):
         self.begun = world.accepted(asked, revision=revision)
         evidence = self.begun.evidence.model_copy(update={"submission": world.submission(asked, by=requester)})
         self.begun = replace(self.begun, evidence=evidence)
-        self.signed = Signed(editors_of={self.begun.digest: frozenset()})
+        self.signed = Signed(editors_of={self.begun.digest: ()})
         self.to_issuer: list[Outgoing] = []
         self.denied, self.verdicts, self.returned = False, set[str](), set[str]()
         accepted = events.RequestAccepted(request_id=self.id, approval_group=self.group, evidence=evidence)
@@ -148,6 +168,8 @@ class Quorum(RuleBasedStateMachine):
 
     @rule(name=people)
     def approve(self, name: str) -> None:
+        if name in self.policy_now.gone:  # of whom the broker knows nothing any more, and no duty hears
+            return
         before, message = self._case(), self._approval_by(name)
         answer = self._do(self.approval.ask(message, by=name))
         self._hear_approval()
@@ -167,6 +189,8 @@ class Quorum(RuleBasedStateMachine):
 
     @rule(first=people, second=people)
     def approve_at_the_same_instant(self, first: str, second: str) -> None:
+        if {first, second} & self.policy_now.gone:
+            return
         known = len(self.verdicts)
         self._see_renewal()
         revision = self._case().revision
@@ -180,6 +204,8 @@ class Quorum(RuleBasedStateMachine):
 
     @rule(name=people)
     def approve_a_former_revision(self, name: str) -> None:
+        if name in self.policy_now.gone:
+            return
         former = next(iter(self.signed.editors_of))
         said = decision(former, self.id, by=name, at=self._now())
         answer = self._do(self.approval.ask(commands.ApproveRequest(request_id=self.id, decision=said), by=name))
@@ -191,29 +217,70 @@ class Quorum(RuleBasedStateMachine):
 
     @rule(name=people, really=rarely)
     def deny(self, name: str, *, really: bool) -> None:
-        if not really:
+        """Also by somebody who has approved; it is taken from whoever decides and has not asked."""
+        if not really or name in self.policy_now.gone:
             return
-        said = decision(self._case().revision, self.id, by=name, kind=DecisionKind.DENY, at=self._now())
-        answer = self._do(self.approval.ask(commands.DenyRequest(request_id=self.id, decision=said), by=name))
-        self.denied = self.denied or answer.code == "ok"
-        self._do(self.issuer.send(commands.DenyRequest(request_id=self.id, decision=said), by=name))  # its witness
+        before = self._case()
+        said = decision(before.revision, self.id, by=name, kind=DecisionKind.DENY, at=self._now())
+        denial = commands.DenyRequest(request_id=self.id, decision=said)
+        answer = self._do(self.approval.ask(denial, by=name))
+        rules = self.policy_now
+        entitled = (name, self.group) in rules.deciders and rules.person(name) != rules.person(self.requester)
+        assert (answer.code == "ok") == (entitled and before.state is State.PENDING)
+        if answer.code == "ok":
+            assert self._case().state is State.DENIED
+            self.denied = True
+            if name not in self.issuers_policy.gone:
+                self._do(self.issuer.send(denial, by=name))  # its witness
         self._hear_approval()
 
     @rule(name=people, notes=st.sampled_from(["", "why", "why not"]))
     def edit(self, name: str, notes: str) -> None:
+        if name in self.policy_now.gone:
+            return
         before = self._case()
-        said = world.edit(self._as_it_is(before), by=name, at=self._now(), notes=notes)
-        answer = self._do(self.approval.ask(commands.EditRequest(request_id=self.id, edit=said), by=name))
+        answer = self._do(self.approval.ask(self._edit_by(name, notes), by=name))
         if answer.code == "ok":
             assert self._case().deciders == ()
-            self.signed.editors_of[self._case().revision] = self.signed.editors_of[before.revision] | {name}
+            self._was_edited(before, name)
         self._hear_approval()
+
+    @rule(editor=people, approver=people, notes=st.sampled_from(["at once", "at the same time"]))
+    def edit_while_another_approves(self, editor: str, approver: str, notes: str) -> None:
+        """Of what meets, the edit voids the approval, or the approval came first and the verdict lets nobody edit."""
+        if {editor, approver} & self.policy_now.gone:
+            return
+        approval, before = self._approval_by(approver), self._case()
+        edit = self._edit_by(editor, notes)
+        both = [self.approval.send(approval, by=approver), self.approval.send(edit, by=editor)]
+        self._do(self._together(both))
+        case = self._case()
+        if case.revision != before.revision:
+            assert case.deciders == ()
+            self._was_edited(before, editor)
+        elif approver in case.deciders:
+            self.signed.taken[approver, case.revision] = self._now()
+        self._hear_approval()
+
+    def _edit_by(self, name: str, notes: str) -> commands.EditRequest:
+        said = world.edit(self._as_it_is(self._case()), by=name, at=self._now(), notes=notes)
+        return commands.EditRequest(request_id=self.id, edit=said)
+
+    def _was_edited(self, before: Case, name: str) -> None:
+        hands = self.signed.editors_of[before.revision]
+        self.signed.editors_of[self._case().revision] = (*hands, (name, self.policy_now.person(name)))
 
     # --- officers, clocks and queues ------------------------------------------------------------------------------
 
     @rule(name=people, group=st.sampled_from(GROUPS))
     def appoint_or_remove(self, name: str, group: str) -> None:
-        self._adopt(replace(self.policy_now, deciders=self.policy_now.deciders ^ {(name, group)}))
+        self._adopt(replace(self.policy_now, appointed=self.policy_now.appointed ^ {(name, group)}))
+
+    @rule(name=people)
+    def leave_or_come_back(self, name: str) -> None:
+        """An identity is taken out of the policy as a whole; who has asked stays."""
+        if name != self.requester:
+            self._adopt(replace(self.policy_now, gone=self.policy_now.gone ^ {name}))
 
     @rule(quorum=st.integers(1, 3))
     def change_the_quorum(self, quorum: int) -> None:
@@ -347,7 +414,11 @@ class Quorum(RuleBasedStateMachine):
             self.issuers_policy.editor_may_approve,
         )
         counting = self._counting(self._taken_of(case.deciders), case.revision, self.issuers_policy)
-        return same and len(counting) == len(case.deciders) >= self.issuers_policy.quorum and not self.denied
+        hands = self.signed.editors_of[case.revision]
+        vouched = not hands or hands[-1][0] not in self.issuers_policy.gone
+        return (
+            same and vouched and len(counting) == len(case.deciders) >= self.issuers_policy.quorum and not self.denied
+        )
 
     def _adopt(self, rules: Rules) -> None:
         if not rules.can_be_met():
@@ -391,3 +462,73 @@ def test_two_who_turn_out_to_be_one_before_the_verdict_count_once_and_spoil_noth
 
 TestQuorum = Quorum.TestCase
 TestQuorum.settings = settings(patient, max_examples=50, stateful_step_count=30)
+
+
+def approved_and(*then: str) -> list[str]:
+    return ["approve alice", "approve ben", *then, "hear"]
+
+
+LEFT_OUT: dict[str, tuple[str, Callable[..., Any], list[str]]] = {
+    "the issuer counts nobody": ("verification._check_decisions", lambda *_, **__: iter(()), approved_and("wait")),
+    "no approval lapses": ("verification.lapsed", lambda *_, **__: False, approved_and("wait")),
+    "nobody asks who decides": ("verification.check_approver", lambda *_, **__: iter(()), approved_and("remove alice")),
+    "who decides no more is counted": (
+        "verification.check_approver",
+        lambda *_, **__: iter(()),
+        ["remove ben", "approve ben", "approve alice"],
+    ),
+    "who asks counts": ("verification._requesters_count", lambda *_: True, ["approve carol", "approve ben"]),
+    "who edits counts": (
+        "verification._editors_count",
+        lambda *_: True,
+        ["edit alice", "approve alice", "approve carol"],
+    ),
+    "an editor who left counts under another name": (
+        "verification._has_edited",
+        lambda name, revision, _: name in revision.editors,
+        ["edit bea", "edit carol", "leave bea", "approve ben", "approve alice"],
+    ),
+    "one is enough": ("rules.quorum_of", lambda *_: 1, ["approve alice"]),
+    "a denial is not taken": (
+        "rules._check_time",
+        lambda _, kind, *__, **___: iter([finding("a.b", "no")] if kind is DecisionKind.DENY else []),
+        ["approve alice", "deny alice"],
+    ),
+}
+"""What a duty could leave out: the function, what takes its place, and some steps that the machine may take."""
+
+
+def take(quorum: Quorum, step: str) -> None:
+    """One step of the machine."""
+    match step.split():
+        case ["approve", name]:
+            quorum.approve(name)
+        case ["deny", name]:
+            quorum.deny(name, really=True)
+        case ["edit", name]:
+            quorum.edit(name, f"by {name}")
+        case ["leave", name]:
+            quorum.leave_or_come_back(name)
+        case ["remove", name]:
+            quorum.appoint_or_remove(name, "web")
+        case ["wait"]:
+            quorum.wait(GOOD_HOURS + 1)
+        case _:
+            quorum._issuer_hears(quorum.to_issuer[-1])
+
+
+@pytest.mark.parametrize("is_left_out", [False, True], ids=["as it is", "left out"])
+@pytest.mark.parametrize("what", LEFT_OUT)
+def test_the_machine_notices_what_a_duty_leaves_out(
+    what: str, *, is_left_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, instead, steps = LEFT_OUT[what]
+    module, function = name.split(".")
+    if is_left_out:
+        monkeypatch.setattr({"verification": verification, "rules": rules_of_approval}[module], function, instead)
+    quorum = Quorum()
+    quorum.begin("web", "ben" if what == "who asks counts" else "shop")
+    with pytest.raises(AssertionError) if is_left_out else nullcontext():
+        for step in steps:
+            take(quorum, step)
+    quorum.teardown()
