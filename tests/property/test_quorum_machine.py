@@ -196,8 +196,7 @@ class Quorum(RuleBasedStateMachine):
         revision = self._case().revision
         both = [self.approval.send(self._approval_by(name), by=name) for name in (first, second)]
         for name, answered in zip((first, second), self._do(self._together(both)), strict=True):
-            (answer,) = [message for message in replies(answered) if message.key.startswith(f"{name}.")][:1]
-            if data_of(answer)["code"] == "ok":
+            if self._took(answered, name):
                 self.signed.taken[name, revision] = self._now()
         self._hear_approval()
         assert len(self.verdicts) <= known + 1
@@ -253,14 +252,20 @@ class Quorum(RuleBasedStateMachine):
         approval, before = self._approval_by(approver), self._case()
         edit = self._edit_by(editor, notes)
         both = [self.approval.send(approval, by=approver), self.approval.send(edit, by=editor)]
-        self._do(self._together(both))
+        approved, _ = self._do(self._together(both))
         case = self._case()
         if case.revision != before.revision:
             assert case.deciders == ()
             self._was_edited(before, editor)
-        elif approver in case.deciders:
+        elif self._took(approved, approver):
             self.signed.taken[approver, case.revision] = self._now()
         self._hear_approval()
+
+    @staticmethod
+    def _took(answered: list[Outgoing], name: str) -> bool:
+        """Whether the first answer to this identity is that its word was taken."""
+        (answer,) = [message for message in replies(answered) if message.key.startswith(f"{name}.")][:1]
+        return bool(data_of(answer)["code"] == "ok")
 
     def _edit_by(self, name: str, notes: str) -> commands.EditRequest:
         said = world.edit(self._as_it_is(self._case()), by=name, at=self._now(), notes=notes)
