@@ -4,6 +4,7 @@ from shared.contracts.replies import (
     ApprovalGroupOption,
     DnProfileOption,
     ExtensionProfileOption,
+    GeneratedOption,
     OptionsResult,
     SigningCertificateOption,
 )
@@ -40,6 +41,9 @@ def options_for(sender: IdentityName | None, policy: Policy) -> OptionsResult:
                 key_types=tuple(sorted(certificate.key_types)),
                 signature_hashes=certificate.signature_hashes,
                 max_validity_days=certificate.max_validity_days,
+                generated=None
+                if certificate.generates is None
+                else GeneratedOption(**certificate.generates.model_dump()),
             )
             for name, certificate in signing.items()
         ),

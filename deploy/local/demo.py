@@ -5,6 +5,7 @@ person's own profile. What fails ends the demo with its reason.
 """
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -138,6 +139,7 @@ def _tell_main_job(stack: Stack, actor: Actor, story: Story) -> None:
     _fetch(stack, actor, story, request_id)
     _keep_evidence(stack, actor, story, request_id)
     _revoke(actor, story, request_id)
+    _have_a_key_made(actor, story)
 
 
 def _ask(actor: Actor, story: Story, request_id: str) -> None:
@@ -184,6 +186,8 @@ def _fetch(stack: Stack, actor: Actor, story: Story, request_id: str) -> None:
         chain.write(root)
     story.tell("\n   chain.pem now also holds the CA's root, which a real client has in its trust store.")
     actor.openssl("verify", "-CAfile", _file("chain.pem"), _file("certificate.pem"))
+    actor.ra("shop", "download", request_id, "--format", "der-x509", "-o", _file("certificate.der"))
+    actor.ra("shop", "download", request_id, "--format", "pem-pkcs7", "-o", _file("chain.p7b"))
     _check_key(actor)
 
 
@@ -210,6 +214,29 @@ def _revoke(actor: Actor, story: Story, request_id: str) -> None:
     actor.ra("olga", "revoke", request_id, "--reason", "superseded", "--notes", "The demo is over", "--wait")
     actor.ra("shop", "status", request_id)
     actor.ra("shop", "audit", "export", request_id, "-o", _file("evidence.json"), "--force")
+
+
+def _have_a_key_made(actor: Actor, story: Story) -> None:
+    story.chapter(
+        "The shop has a key pair made",
+        "This time the issuer makes the key, once people have approved. `ra` seals the password of the PKCS#12 to the "
+        "issuer's key: nobody on the way can read it, and the issuer erases the file once it is downloaded.",
+    )
+    request_id = new_request_id()
+    (FOLDER / "password.txt").write_text(f"{secrets.token_urlsafe(24)}\n")
+    actor.ra(
+        "shop",
+        *("submit", "generated", "--key-type", "ecdsa-p256", "--password-file", _file("password.txt")),
+        *("--dn", f"CN={HOST}", "--san", f"dns:{HOST}", "--name", "The back door", "--request-id", request_id),
+    )
+    _decide(actor, story, request_id)
+    actor.ra("shop", "status", request_id, "--wait", "issued")
+    actor.ra("olga", "sealed", "list")
+    actor.ra("shop", "download", request_id, "--format", "der-pkcs12", "-o", _file("identity.p12"))
+    actor.openssl("pkcs12", "-in", _file("identity.p12"), "-passin", f"file:{_file('password.txt')}", "-info", "-noout")
+    actor.ra("olga", "sealed", "list")
+    actor.ra("shop", "audit", "export", request_id, "-o", _file("evidence-generated.json"))
+    actor.offline("audit", "verify", _file("evidence-generated.json"), "--anchor", _file("anchor.json"))
 
 
 def _tell_offline(actor: Actor, story: Story) -> None:

@@ -23,14 +23,21 @@ def keyed_names(example: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name, owner in owners.items() if owner.get("keys"))
 
 
-def localized(example: Mapping[str, Any], *, keys: Mapping[str, str], ca: LocalCa) -> Document:
-    """The same policy with these public keys, given as the `x` of a JWK by owner, and with this CA."""
+def localized(example: Mapping[str, Any], *, keys: Mapping[str, str], opening: str, ca: LocalCa) -> Document:
+    """The same policy with these public keys, given as the `x` of a JWK by owner, and with this CA.
+
+    Here the subscriber runs the RA, so that the issuer may make key pairs, too: `opening` is what passwords are sealed
+    to.
+    """
     return {
         **example,
+        "operated_by_subscriber": True,
+        "opening_keys": [{"key": {"kty": "OKP", "crv": "X25519", "x": opening}}],
         "duties": _rekeyed(example["duties"], keys),
         "identities": _rekeyed(example["identities"], keys),
         "signing_certificates": {
-            name: {**signing, **vars(ca)} for name, signing in example["signing_certificates"].items()
+            name: {**signing, **vars(ca), "enrollment_methods": ["csr", "generated"]}
+            for name, signing in example["signing_certificates"].items()
         },
     }
 

@@ -31,6 +31,8 @@ class DutyFiles:
     officers: Sequence[Document]
     """The policy officers' names and public keys, to be pinned."""
     key: Path
+    opening: Path
+    """The private key with which the issuer opens passwords."""
     roots: Path
     audit_log: Path
 
@@ -72,6 +74,7 @@ def duty_settings(
             "rate_windows": [],  # the sandbox limits no rate unless it is told to
         }
     if duty is Duty.ISSUER:
+        settings["opening_key_files"] = [relative(files.opening)]
         settings["ca"] |= {"roots_file": relative(files.roots), "lookup_lag_seconds": 2.0}
     for table, values in overrides.items():
         settings[table] = {**settings.get(table, {}), **values}

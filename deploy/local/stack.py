@@ -34,6 +34,7 @@ from shared.evidence.dual_control import PolicySignatures, sign_policy, with_sig
 from shared.evidence.jws import SigningKey
 from shared.policy.policy import Policy, read_policy
 from shared.rabbit.topology import definitions
+from shared.sealing import OpeningKey
 from shared.signed_policy import signatures_file
 from shared.vocabulary.duties import Duty
 
@@ -179,6 +180,11 @@ class Stack:
         """The private key of a duty or an identity."""
         return self.directory / "keys" / f"{owner}.pem"
 
+    @property
+    def opening_key_file(self) -> Path:
+        """The private key with which the issuer opens passwords."""
+        return self.key_file("opening")
+
     def password_file(self, user: str) -> Path:
         """The broker password of a duty or an identity."""
         return self.directory / "secrets" / f"{user}.broker"
@@ -290,7 +296,7 @@ class Stack:
             intermediate_file="intermediate.pem",
         )
         keys = {name: self._public_key(name) for name in keyed_names(example)}
-        self._write_signed(localized(example, keys=keys, ca=ca))
+        self._write_signed(localized(example, keys=keys, opening=self._opening_key(), ca=ca))
         self._say(f"The policy has keys of this stack's own: {self.policy_file}")
 
     def _write_signed(self, policy: Document) -> None:
@@ -326,6 +332,12 @@ class Stack:
             private = Ed25519PrivateKey.generate()
             write_secret(path, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return SigningKey.from_file(path).public.x
+
+    def _opening_key(self) -> str:
+        """The public half of the key that opens passwords, made the first time."""
+        if not self.opening_key_file.exists():
+            write_secret(self.opening_key_file, OpeningKey.generate().pem())
+        return OpeningKey.from_file(self.opening_key_file).public.x
 
     def _prepare_broker(self) -> None:
         policy = self.policy
@@ -377,6 +389,7 @@ class Stack:
                 policy=self.policy_file,
                 officers=self._officers(),
                 key=self.key_file(str(duty)),
+                opening=self.opening_key_file,
                 roots=self._sandbox_folder / "root.pem",
                 audit_log=self._audit_log_folder(),
             ),

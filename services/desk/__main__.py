@@ -20,6 +20,7 @@ from services.desk.commands import (
     policy,
     requests,
     revocations,
+    sealed,
     signing_certificates,
     submit,
     summary,
@@ -77,6 +78,7 @@ edit.register(approvals.app)
 app.add_typer(approvals.app, name="desk")
 app.add_typer(revocations.app, name="revocations")
 app.add_typer(orders.app, name="orders")
+app.add_typer(sealed.app, name="sealed")
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
 app.add_typer(signing_certificates.app, name="signing-certificates")

@@ -29,7 +29,7 @@ def read_input(path: Path, *, limit: int) -> bytes:
     return data
 
 
-def write_output(path: Path, data: bytes, *, force: bool = False) -> None:
+def write_output(path: Path, data: bytes, *, force: bool = False, mode: int = 0o666) -> None:
     """Write to a new file, or to standard output; an existing file is replaced only with `force`.
 
     Raises:
@@ -42,9 +42,9 @@ def write_output(path: Path, data: bytes, *, force: bool = False) -> None:
         sys.stdout.buffer.flush()
         return
     if force and path.exists():
-        _replace(path, data)
+        _replace(path, data, mode=mode)
         return
-    write_new(path, data, mode=0o666)
+    write_new(path, data, mode=mode)
 
 
 def named_by_message(name: str) -> Path:
@@ -74,9 +74,9 @@ def write_new(path: Path, data: bytes, *, mode: int) -> None:
         file.write(data)
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, data: bytes, *, mode: int) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    write_new(draft, data, mode=0o666)
+    write_new(draft, data, mode=mode)
     draft.replace(path)
 
 

@@ -42,6 +42,23 @@ def choose_passphrase(path: Path, file: Path | None = None) -> str:
     return first
 
 
+def choose_password(file: Path | None) -> str:
+    """The password of a PKCS#12: the one in `file` if that is given, else one asked for twice.
+
+    Raises:
+        RefusedError: `config.secret-unreadable`, the file with the password.
+        DeskError: it is empty, the two differ, or nobody is there to ask.
+    """
+    if file is not None:
+        return _some(_read(file))
+    if not _is_terminal():
+        raise usage("there is no terminal to ask for a password on: give --password-file")
+    first = _some(_ask("Password for the PKCS#12: "))
+    if _ask("The same again: ") != first:
+        raise usage("the two passwords differ")
+    return first
+
+
 def given_passphrase() -> str | None:
     """The passphrase in the file that RA_KEY_PASSPHRASE_FILE names, if it names one. Raises `RefusedError`."""
     named = os.environ.get(PASSPHRASE_VARIABLE)

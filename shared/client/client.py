@@ -293,6 +293,17 @@ class RaClient:
         """Where the order for a request stands, why, and what is to be done."""
         return await self._ask(_made(commands.ShowOrder, request_id=request_id), replies.OrderResult)
 
+    async def list_sealed(
+        self, *, approval_group: str | None = None, after: str | None = None, limit: int = 50
+    ) -> replies.SealedResult:
+        """One page of what the issuer holds of private keys, by their requests' ids, the oldest first."""
+        command = _made(commands.ListSealed, approval_group=approval_group, after=after, limit=limit)
+        return await self._ask(command, replies.SealedResult)
+
+    async def erase_sealed(self, request_id: str) -> replies.EraseResult:
+        """Have the issuer erase what it holds of a private key, for good."""
+        return await self._ask(_made(commands.EraseSealed, request_id=request_id), replies.EraseResult)
+
     async def settle_order(self, request_id: str, *, adopt: int | None) -> replies.SettleResult:
         """Say which order at the CA is the request's, or that none is: it is ordered again then."""
         command = _made(commands.SettleOrder, request_id=request_id, adopt=adopt)

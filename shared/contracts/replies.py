@@ -96,6 +96,17 @@ class ApprovalGroupOption(Result):
     """Whether one may ask it on behalf of another."""
 
 
+class GeneratedOption(Result):
+    """What applies where the issuer makes the key pair."""
+
+    password_min_length: int
+    password_min_score: int
+    """By zxcvbn, from 0 to 4."""
+    pkcs12_3des: bool
+    erase_after_download: bool
+    erase_after_hours: int | None
+
+
 class SigningCertificateOption(Result):
     """A signing certificate and what goes with it."""
 
@@ -110,6 +121,8 @@ class SigningCertificateOption(Result):
     signature_hashes: tuple[str, ...]
     """The first is what a request gets that names none."""
     max_validity_days: int
+    generated: GeneratedOption | None = Field(default=None, exclude_if=is_none)
+    """Where the issuer makes key pairs for it."""
 
 
 class OptionsResult(Result):

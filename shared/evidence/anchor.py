@@ -1,14 +1,17 @@
 """The anchor: whom a verifier trusts. Without one, evidence can only be self-consistent."""
 
+import operator
 from base64 import b64decode, b64encode
 from typing import Literal, Self
+
+from pydantic import Field
 
 from shared.errors import RefusedError
 from shared.policy.model import Identity
 from shared.policy.policy import Policy
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.findings import finding
-from shared.vocabulary.keys import PublicKey
+from shared.vocabulary.keys import OpeningPublicKey, PublicKey
 from shared.vocabulary.model import Model
 from shared.vocabulary.names import (
     ApprovalGroupField,
@@ -51,11 +54,14 @@ class Anchor(Model):
     approval_groups: dict[ApprovalGroupField, AnchoredGroup]
     intermediates: dict[SigningCertificateField, str]
     """Of each signing certificate: the issuing CA certificate, DER in base64."""
+    opening_keys: tuple[OpeningPublicKey, ...] = Field(default=(), exclude_if=operator.not_)
+    """To which passwords are sealed for the issuer."""
 
     @classmethod
     def of(cls, policy: Policy) -> Self:
         """What this policy lets a verifier trust."""
         return cls(
+            opening_keys=policy.opening_keys,
             duties={duty: keys.keys for duty, keys in policy.file.duties.items()},
             identities={
                 name: AnchoredIdentity(

@@ -32,7 +32,7 @@ def test_what_toml_has_no_word_for_is_not_written() -> None:
 def test_a_localized_policy_differs_from_the_example_in_keys_and_ca_only() -> None:
     example = tomllib.loads(EXAMPLE_POLICY.read_text())
     keys = {name: f"key of {name}" for name in keyed_names(example)}
-    made = localized(example, keys=keys, ca=CA)
+    made = localized(example, keys=keys, opening="to seal to", ca=CA)
     assert made["duties"]["intake"]["keys"] == [{"kty": "OKP", "crv": "Ed25519", "x": "key of intake"}]
     assert {name for name, signing in made["signing_certificates"].items() if signing["organization_id"] == 7} == set(
         example["signing_certificates"]
@@ -47,7 +47,7 @@ def test_a_localized_policy_differs_from_the_example_in_keys_and_ca_only() -> No
 def test_an_identity_without_a_key_is_given_none() -> None:
     example = {"duties": {"intake": {"keys": ["old"]}}, "identities": {"portal": {"kind": "system"}}}
     assert keyed_names(example) == ("intake",)
-    made = localized({**example, "signing_certificates": {}}, keys={"intake": "new"}, ca=CA)
+    made = localized({**example, "signing_certificates": {}}, keys={"intake": "new"}, opening="to seal to", ca=CA)
     assert made["identities"] == {"portal": {"kind": "system"}}
 
 

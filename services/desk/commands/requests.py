@@ -13,7 +13,7 @@ from services.desk.frame import Desk, RequestArgument, WaitLimitOption, command,
 from services.desk.render import Rows, listed, safe
 from services.desk.views import REQUEST_COLUMNS, request_row, show_status
 from shared.contracts.replies import ApprovalGroupOption
-from shared.vocabulary.formats import DownloadFormat
+from shared.vocabulary.formats import FILE_SUFFIXES, DownloadFormat
 from shared.vocabulary.states import State
 
 
@@ -128,10 +128,16 @@ def download(
     if desk.machine and output == STANDARD:
         raise usage("--json and -o - would both write to standard output")
     with_chain = chain and form is not DownloadFormat.DER_X509
+    private = form is DownloadFormat.DER_PKCS12
+    if private and output is None and not desk.machine:
+        output = Path(f"{request}{FILE_SUFFIXES[form]}")
+    if private and output is not None and output != STANDARD and output.exists() and not force:
+        # The issuer may hand it out once only: whether it can be kept is looked at before.
+        raise usage(f"{output} exists already and is left as it is")
     result = desk.ask(lambda client: client.download(request, form, chain=with_chain))
     if output is not None or not desk.machine:
         target = output or named_by_message(result.file_name)
-        write_output(target, result.content, force=force)
+        write_output(target, result.content, force=force, mode=0o600 if private else 0o666)
         if target != STANDARD:
             desk.screen.say(f"{target} is written, {len(result.content)} bytes of {result.media_type}.")
     desk.screen.result(result)

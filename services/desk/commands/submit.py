@@ -1,13 +1,24 @@
 """`ra submit`: ask for a certificate."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from services.desk.choices import Choices, completed, name_of
+from services.desk.commands.asking import (
+    BehalfOption,
+    EmailOption,
+    ExpiryOption,
+    HashOption,
+    NotesOption,
+    PrintOption,
+    RequestIdOption,
+    WaitOption,
+    content_of,
+    sent,
+)
+from services.desk.commands.generated import submit_generated
 from services.desk.commands.picks import (
     ApprovalGroupPick,
     DnProfilePick,
@@ -15,21 +26,13 @@ from services.desk.commands.picks import (
     SigningCertificatePick,
 )
 from services.desk.entering import entered
-from services.desk.exits import DeskError, Exit, Failure
-from services.desk.files import STANDARD, read_input, write_output
-from services.desk.frame import Desk, WaitLimitOption, command, request_id
-from services.desk.views import show_status
-from shared.client.errors import NoAnswerError
-from shared.contracts.content import RequestContent
-from shared.contracts.replies import SubmitResult
+from services.desk.files import read_input
+from services.desk.frame import Desk, WaitLimitOption, command
 from shared.identifiers import new_request_id
-from shared.vocabulary.model import mistakes
-from shared.vocabulary.states import FINAL_STATES, State
-from shared.x509.csr import MAX_CSR_TEXT, VerifiedCsr, parse_csr
-
-SETTLED = frozenset({State.ISSUED, State.QUARANTINED, *FINAL_STATES})
+from shared.x509.csr import MAX_CSR_TEXT, parse_csr
 
 app = typer.Typer(help="Ask for a certificate.", no_args_is_help=True)
+command(app, "generated")(submit_generated)
 
 
 @command(app, "csr")
@@ -57,27 +60,15 @@ def submit_csr(
             help="An extension: keyUsage=digitalSignature,keyAgreement, or OID=[critical,]DER in base64.",
         ),
     ] = None,
-    signature_hash: Annotated[
-        str | None, typer.Option(metavar="HASH", help="With which the CA signs; see `ra options`.")
-    ] = None,
+    signature_hash: HashOption = None,
     name: Annotated[str | None, typer.Option(help="What to call the request; its CN if not given.")] = None,
-    expires_on: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="The last day, UTC; else the latest allowed."),
-    ] = None,
-    notes: Annotated[str, typer.Option(help="What the approvers should know.")] = "",
-    email: Annotated[list[str] | None, typer.Option(help="Who is to be told by mail; may be repeated.")] = None,
-    on_behalf_of: Annotated[str | None, typer.Option(metavar="IDENTITY", help="For whom you ask.")] = None,
-    request: Annotated[
-        str | None,
-        typer.Option(
-            "--request-id", metavar="UUID", parser=request_id, help="To repeat a submission that got no answer."
-        ),
-    ] = None,
-    only_print: Annotated[
-        bool, typer.Option("--print", help="Print the request as JSON and send nothing; see `ra policy explain`.")
-    ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is issued, or will not be.")] = False,
+    expires_on: ExpiryOption = None,
+    notes: NotesOption = "",
+    email: EmailOption = None,
+    on_behalf_of: BehalfOption = None,
+    request: RequestIdOption = None,
+    only_print: PrintOption = False,
+    wait: WaitOption = False,
     limit: WaitLimitOption = 600.0,
 ) -> None:
     """Submit a CSR. It is signed with the profile's key, if the profile has one.
@@ -89,9 +80,9 @@ def submit_csr(
     choices = Choices(signing_certificate, approval_group, extension_profile, dn_profile)
     if not choices.complete:
         choices = completed(choices, desk.ask(lambda client: client.options()))
-    content = _content(
-        csr,
-        choices,
+    content = content_of(
+        **vars(choices),
+        csr=csr.pem,
         request_id=request or new_request_id(),
         name=name or name_of(csr),
         entered=values,
@@ -101,48 +92,4 @@ def submit_csr(
         emails=tuple(email or ()),
         on_behalf_of=on_behalf_of,
     )
-    if only_print:
-        write_output(STANDARD, content.canonical() + b"\n")
-        return
-    result = _submit(desk, content)
-    if wait:
-        desk.screen.say(f"Request {result.request_id} is submitted; waiting for it.")
-        _wait(desk, result.request_id, limit)
-        return
-    desk.screen.result(result)
-    desk.screen.story(_next_steps(result))
-
-
-def _content(csr: VerifiedCsr, choices: Choices, **others: object) -> RequestContent:
-    try:
-        return RequestContent.model_validate({"csr": csr.pem, **vars(choices), **others})
-    except ValidationError as error:
-        findings = tuple(mistakes(error, code="command.invalid"))
-        raise DeskError(Exit.USAGE, Failure(code="usage", message="This can't be sent.", findings=findings)) from None
-
-
-def _submit(desk: Desk, content: RequestContent) -> SubmitResult:
-    signed = desk.signer is not None
-    try:
-        return desk.ask(lambda client: client.submit(content, sign=signed), signing=True)
-    except NoAnswerError as error:
-        message = f"{error} Repeat it with --request-id {content.request_id}."
-        raise DeskError(Exit.UNAVAILABLE, Failure(code="no-answer", message=message)) from None
-
-
-def _wait(desk: Desk, request: str, limit: float) -> None:
-    status = desk.ask(lambda client: client.wait_for_state(request, SETTLED, limit))
-    desk.screen.result(status)
-    show_status(desk.screen, status)
-    if status.request.state is not State.ISSUED:
-        raise typer.Exit(Exit.REFUSED)
-
-
-def _next_steps(result: SubmitResult) -> list[str]:
-    request = result.request_id
-    return [
-        f"Request {request} is {result.state}.",
-        "What happens next: its approvers decide, then it is ordered from the CA.",
-        f"  ra status {request} --wait issued",
-        f"  ra download {request}",
-    ]
+    sent(desk, content, only_print=only_print, wait_seconds=limit if wait else None)
