@@ -20,6 +20,7 @@ from shared.messaging.schedule import milliseconds
 from shared.vocabulary.held import ErasedBecause
 from shared.vocabulary.model import Model
 from shared.vocabulary.names import IdentityName
+from shared.vocabulary.permissions import Permission
 from shared.vocabulary.states import State
 
 log = structlog.get_logger()
@@ -105,6 +106,8 @@ class Announcer:
         """The requesters' part of it, if it matters to them."""
         if isinstance(event, events.RequestEdited):
             news = News.EDITED
+        elif isinstance(event, events.RevocationAsked | events.RevocationFailed):
+            news = News.REVOCATION
         elif after.state is not before.state and after.state in rules.NOTICED_STATES:
             news = News(after.state)
         else:
@@ -118,7 +121,22 @@ class Announcer:
         )
         told = self._notices(after, notice, after.requesters, occasion)
         emails = (*emails_of(before), *emails_of(after)) if news is News.EDITED else None  # who was taken out knows it
-        return Announced(self._mailed(after, news, self._askers(after, emails), occasion), told)
+        others = self._concerned(after, event)
+        addresses = (*self._askers(after, emails), *addresses_of(others, self.in_force.policy))
+        return Announced(self._mailed(after, news, addresses, occasion), told)
+
+    def _concerned(self, record: RequestRecord, event: events.LifecycleEvent) -> list[IdentityName]:
+        """Who is told of a revocation too: who may revoke and, if it waits for them, who may decide."""
+        if not isinstance(event, events.RevocationAsked | events.RevocationFailed | events.CertificateRevoked):
+            return []
+        policy = self.in_force.policy
+        awaited = sorted(policy.deciders(record.approval_group)) if getattr(event, "awaits", 0) else []
+        revokers = [
+            name
+            for name, identity in policy.file.identities.items()
+            if identity.may(Permission.REVOKE, record.approval_group)
+        ]
+        return [*awaited, *sorted(revokers)][:MOST_TOLD]
 
     def erased(self, record: RequestRecord, why: ErasedBecause, occasion: Occasion) -> tuple[Outgoing, ...]:
         """The private key that the issuer made is erased, which its requesters did not bring about."""

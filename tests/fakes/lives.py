@@ -89,6 +89,11 @@ class Life:
         certificate = self._certificate("quarantined")
         return self._tell(events.CertificateQuarantined(**self._about, **certificate, findings=REASON))
 
+    def revocation_asked(self, *, awaits: int = 0) -> "Life":
+        """Somebody has asked for its revocation, which so many people must confirm."""
+        said = {"reason": RevocationReason.SUPERSEDED, "by": "shop", "deadline": NOW + 5 * DAY, "awaits": awaits}
+        return self._tell(events.RevocationAsked.model_validate({**self._about, **said}))
+
     def revocation_failed(self) -> "Life":
         reason = RevocationReason.SUPERSEDED
         return self._tell(events.RevocationFailed(**self._about, reason=reason, findings=REASON))

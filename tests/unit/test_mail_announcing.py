@@ -201,6 +201,16 @@ LIVES: dict[str, tuple[Life, list[tuple[str, str, str | None]], set[tuple[str, s
         [("shop", "request", "revoked")],
         {("issued", SHOP), ("revoked", SHOP)},
     ),
+    "asked to be revoked": (
+        begin().approved().issued().revocation_asked(),
+        [("shop", "request", "issued")],
+        {("issued", SHOP), ("revocation", SHOP)},
+    ),
+    "waiting to be revoked": (
+        begin().approved().issued().revocation_asked(awaits=1),
+        [("shop", "request", "issued")],
+        {("issued", SHOP), ("revocation", SHOP), ("revocation", ALICE), ("revocation", CAROL)},
+    ),
     "edited": (
         begin().edited(name="the back door"),
         [("shop", "request", "pending"), ("alice", "decision", "edited"), ("ben", "decision", "edited")],
@@ -225,6 +235,14 @@ async def test_each_of_the_news_reaches_those_whom_it_concerns_and_nobody_else(n
     record, published = await lived(intake(), life)
     assert noticed(published) == expected_notices
     assert told(record) == expected_mails
+
+
+async def test_a_revocation_is_told_to_those_who_may_revoke_too() -> None:
+    text = policy_with_addresses().replace(
+        'permissions.web = ["decide", "view"]', 'permissions.web = ["revoke", "view"]'
+    )
+    record, _ = await lived(Intake(text, mailing=mail_settings()), begin().approved().issued().revoked())
+    assert {("revoked", SHOP), ("revoked", ALICE)} <= told(record)
 
 
 async def test_an_edit_is_told_with_what_was_changed_by_whom_also_to_addresses_that_it_took_out() -> None:

@@ -19,6 +19,8 @@ class News(StrEnum):
     FAILED = "failed"
     QUARANTINED = "quarantined"
     REVOKED = "revoked"
+    REVOCATION = "revocation"
+    """Somebody has asked for it to be revoked, or that came to nothing."""
     EXPIRING = "expiring"
     """A certificate is about to expire."""
     PENDING = "pending"
