@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from shared.policy.model import Trust
 from shared.vocabulary.reasons import RevocationReason
 from shared.x509.comparison import CertificateKind
+from shared.x509.keys import KEY_TYPES, PUBLIC_KEY_TYPES
 from shared.x509.profiles import NameKind
 
 TLS_REASONS = (
@@ -52,7 +53,7 @@ def _tls(kind: CertificateKind, *, wildcards: bool = True) -> Product:
         usages=frozenset({"digitalSignature", "keyEncipherment"}),
         wildcards=wildcards,
         # BR 6.1.5: no public CA certifies these.
-        key_types_refused=frozenset() if kind is CertificateKind.PRIVATE else frozenset({"ed25519"}),
+        key_types_refused=frozenset() if kind is CertificateKind.PRIVATE else KEY_TYPES - PUBLIC_KEY_TYPES,
     )
 
 

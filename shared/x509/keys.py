@@ -14,8 +14,9 @@ MIN_RSA_BITS = 2048
 MIN_RSA_EXPONENT = 65537
 CURVES = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}
 """The curves that are accepted, by their SEC 2 names, and what a key type calls them."""
-_CLASSIC = {"rsa-2048", "rsa-3072", "rsa-4096", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519"}
-KEY_TYPES = frozenset({*_CLASSIC, "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"})
+PUBLIC_KEY_TYPES = frozenset({"rsa-2048", "rsa-3072", "rsa-4096", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521"})
+"""The key types that a public CA may certify (BR 6.1.5)."""
+KEY_TYPES = PUBLIC_KEY_TYPES | {"ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"}
 """The key types that a policy may allow."""
 
 
