@@ -1,7 +1,7 @@
 """With many requests there, summary and list read no more documents than they show; and what tallying costs.
 
 What is counted are the documents that the server gives out, and those that it looks at by its own `explain`.
-`make bench` does the same with 100,000 closed and 5,000 pending requests, which take minutes to put there.
+Putting them there is what takes the time. `make bench` holds the time of both against that with a hundred.
 """
 
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from tests.unit.test_intake_publications import with_mail
 from tests.world import FixedClock
 
 WEB, MAIL = ApprovalGroupName("web"), ApprovalGroupName("mail")
-CROWD = Crowd((WEB, MAIL), closed=2_000, pending=500)
+CROWD = Crowd((WEB, MAIL), closed=100_000, pending=5_000)
 PAGE = 50
 
 
@@ -33,6 +33,7 @@ async def large(test_run: TestRun) -> AsyncIterator[Large]:
         yield opened
 
 
+@pytest.mark.timeout(900)
 async def test_summary_and_list_read_no_more_documents_than_they_show(large: Large) -> None:
     large.settle(CROWD)
     intake, approval = large.watched[Duty.INTAKE], large.watched[Duty.APPROVAL]
