@@ -34,6 +34,7 @@ from shared.lint.worker import LintWorker
 from shared.messaging.gate import Gate
 from shared.messaging.runtime import routes
 from shared.messaging.schedule import Schedule
+from shared.observability.lag import LoopLag
 from shared.observability.metrics import OrderMetrics
 from shared.rabbit.link import Subscription
 from shared.rabbit.topology import commands_queue, events_queue
@@ -123,7 +124,7 @@ def wire(worker: Worker[IssuerSettings], gate: Gate) -> Work:
             Subscription(events_queue(Duty.ISSUER), settings.broker.prefetch),
             Subscription(commands_queue(Duty.ISSUER), settings.broker.prefetch),
         ],
-        background=[linter.warm_up, fit.run, schedule.run, rounds.run],
+        background=[linter.warm_up, LoopLag(worker.registry).run, fit.run, schedule.run, rounds.run],
         finish=[
             schedule.finish,
             *(lambda _, end=end: end() for end in (generating.aclose, maker.aclose, packer.aclose)),
