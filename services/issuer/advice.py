@@ -8,7 +8,7 @@ from shared.contracts.replies import OrderResult, OrderSummary
 from shared.errors import RefusedError
 from shared.policy.policy import Policy
 from shared.vocabulary.findings import finding
-from shared.vocabulary.names import IdentityName
+from shared.vocabulary.names import ApprovalGroupName, IdentityName
 from shared.vocabulary.orders import OrderState
 from shared.vocabulary.permissions import Permission
 
@@ -42,6 +42,20 @@ def visible(order: Order | None, sender: IdentityName, policy: Policy) -> Order:
     if order is None or order.approval_group not in policy.groups_of(sender, Permission.AUDIT):
         raise RefusedError(finding("request.unknown", "there is no order for such a request that you may see"))
     return order
+
+
+def audited(sender: IdentityName, asked: ApprovalGroupName | None, policy: Policy) -> list[ApprovalGroupName]:
+    """The groups that this identity may audit, or of these the one that is asked about.
+
+    Raises:
+        RefusedError: `identity.not-permitted`, there is none.
+    """
+    groups = policy.groups_of(sender, Permission.AUDIT)
+    if asked is not None:
+        groups = [group for group in groups if group == asked]
+    if not groups:
+        raise RefusedError(finding("identity.not-permitted", "you may not audit this group's requests", value=asked))
+    return groups
 
 
 def summary_of(order: Order) -> OrderSummary:

@@ -19,7 +19,6 @@ from shared.messaging.messages import Outcome, Received, reply_ok
 from shared.messaging.schedule import milliseconds
 from shared.vocabulary.findings import finding
 from shared.vocabulary.orders import OPEN_ORDERS, OrderState
-from shared.vocabulary.permissions import Permission
 
 log = structlog.get_logger()
 
@@ -37,12 +36,7 @@ class ListOrdersHandler:
     async def __call__(self, message: Received[commands.ListOrders]) -> Outcome:
         """Handle the question."""
         ask = message.data
-        groups = self.in_force.policy.groups_of(message.sender, Permission.AUDIT)
-        if ask.approval_group is not None:
-            groups = [group for group in groups if group == ask.approval_group]
-        if not groups:
-            text = "you may not audit this group's requests"
-            raise RefusedError(finding("identity.not-permitted", text, value=ask.approval_group))
+        groups = advice.audited(message.sender, ask.approval_group, self.in_force.policy)
         found = await self.orders.listed(groups, ask.states, after=ask.after, limit=ask.limit + 1)
         shown = tuple(map(advice.summary_of, found[: ask.limit]))
         result = OrdersResult(orders=shown, more=len(found) > ask.limit)

@@ -17,7 +17,6 @@ from shared.evidence.in_force import PolicyInForce
 from shared.messaging.messages import Outcome, Received, reply_ok
 from shared.vocabulary.findings import finding
 from shared.vocabulary.held import ErasedBecause
-from shared.vocabulary.permissions import Permission
 
 log = structlog.get_logger()
 
@@ -33,12 +32,7 @@ class ListSealedHandler:
     async def __call__(self, message: Received[commands.ListSealed]) -> Outcome:
         """Handle the question."""
         ask = message.data
-        groups = self.in_force.policy.groups_of(message.sender, Permission.AUDIT)
-        if ask.approval_group is not None:
-            groups = [group for group in groups if group == ask.approval_group]
-        if not groups:
-            text = "you may not audit this group's requests"
-            raise RefusedError(finding("identity.not-permitted", text, value=ask.approval_group))
+        groups = advice.audited(message.sender, ask.approval_group, self.in_force.policy)
         found = await self.orders.holding(groups, after=ask.after, limit=ask.limit + 1)
         shown = tuple(summary for order in found[: ask.limit] for summary in _summaries(order))
         result = SealedResult(held=shown, more=len(found) > ask.limit)

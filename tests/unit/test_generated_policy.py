@@ -30,10 +30,10 @@ def test_without_an_opening_key_in_use_nobody_could_seal_a_password() -> None:
 
 
 def test_what_is_held_is_always_erased_some_day() -> None:
-    text = "generated = { erase_after_download = false, erase_after_hours = 0 }\nenrollment_methods"
-    assert mistakes(world.generating_policy(("enrollment_methods", text))) == ["policy.invalid"]
-    text = "generated = { password_min_length = 20, pkcs12_3des = true }\nenrollment_methods"
-    signing = world.policy(world.generating_policy(("enrollment_methods", text))).signing_certificate("public-tls")
+    text = "generated = { erase_after_download = false, erase_after_hours = 0 }\nenrollment_methods ="
+    assert mistakes(world.generating_policy(("enrollment_methods =", text))) == ["policy.invalid"]
+    text = "generated = { password_min_length = 20, pkcs12_3des = true }\nenrollment_methods ="
+    signing = world.policy(world.generating_policy(("enrollment_methods =", text))).signing_certificate("public-tls")
     assert signing is not None
     rules = signing.generates
     assert rules is not None

@@ -95,7 +95,7 @@ def raw_of(request_id: Any, sealed: str) -> commands.SubmitRequest:
 async def test_old_encryption_is_for_where_the_policy_allows_it() -> None:
     asked = wanting(pkcs12="3des")
     assert await refused(intake(), raw(asked.model_dump(mode="json"))) == ["password.pkcs12-not-allowed"]
-    allowed = ("enrollment_methods", "generated = { pkcs12_3des = true }\nenrollment_methods")
+    allowed = ("enrollment_methods =", "generated = { pkcs12_3des = true }\nenrollment_methods =")
     reply = await Intake(world.generating_policy(allowed)).ask(raw(asked.model_dump(mode="json")), by="shop")
     assert reply.result == SubmitResult(request_id=asked.request_id, state=State.PENDING)
 

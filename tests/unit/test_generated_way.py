@@ -106,7 +106,7 @@ async def test_the_first_download_is_the_last_one_unless_the_policy_says_otherwi
     assert (order.held, order.held_for, order.due) == (None, None, None)
     assert await way.not_downloaded(asked.request_id) == ["download.erased"]
     assert (await way.download(asked.request_id, "pem-x509")).content
-    changed = ("enrollment_methods", "generated = { erase_after_download = false }\nenrollment_methods")
+    changed = ("enrollment_methods =", "generated = { erase_after_download = false }\nenrollment_methods =")
     often = Way(world.generating_policy(changed))
     await often.issue(asked)
     first, second = await often.download(asked.request_id), await often.download(asked.request_id)
