@@ -24,13 +24,12 @@ def changed(wanted: WantedKey | None, what: str) -> WantedKey:
     assert wanted is not None
     other = wanting(new_request_id()).generated
     assert other is not None
-    return wanted.model_copy(
-        update={
-            "key type": {"key_type": "rsa-2048"},
-            "password": {"sealed_password": other.sealed_password},
-            "encryption": {"pkcs12": Pkcs12Encryption.TRIPLE_DES},
-        }[what]
-    )
+    changes: dict[str, dict[str, object]] = {
+        "key type": {"key_type": "rsa-2048"},
+        "password": {"sealed_password": other.sealed_password},
+        "encryption": {"pkcs12": Pkcs12Encryption.TRIPLE_DES},
+    }
+    return wanted.model_copy(update=changes[what])
 
 
 def codes(chain: world.Approved) -> set[str]:
