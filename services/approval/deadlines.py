@@ -15,10 +15,13 @@ from shared.policy.policy import Policy
 from shared.vocabulary.names import IdentityName
 from shared.vocabulary.states import State
 
+NO_GROUP = ApprovalGroup(quorum=1)
+"""By what a case ends whose group is not in the policy any more: nobody can decide on it."""
 
-def group_of(case: Case, policy: Policy) -> ApprovalGroup | None:
-    """The rules of the case's group, if the policy still has it."""
-    return policy.file.approval_groups.get(case.approval_group)
+
+def group_of(case: Case, policy: Policy) -> ApprovalGroup:
+    """The rules of the case's group under this policy."""
+    return policy.file.approval_groups.get(case.approval_group, NO_GROUP)
 
 
 def expires_at(case: Case, group: ApprovalGroup) -> datetime:
@@ -26,10 +29,9 @@ def expires_at(case: Case, group: ApprovalGroup) -> datetime:
     return case.waits_since + timedelta(hours=group.decide_within_hours)
 
 
-def ends_at(case: Case, policy: Policy) -> datetime | None:
-    """When the time to decide is over under this policy; never for a group that it does not have."""
-    group = group_of(case, policy)
-    return None if group is None else expires_at(case, group)
+def ends_at(case: Case, policy: Policy) -> datetime:
+    """When the time to decide is over under this policy."""
+    return expires_at(case, group_of(case, policy))
 
 
 def reminds_at(case: Case, group: ApprovalGroup) -> datetime | None:
@@ -47,8 +49,8 @@ def timed(case: Case, policy: Policy) -> Case:
         return case.model_copy(update={"due": 0}) if case.due is None else case
     group, due = group_of(case, policy), case.due
     if not case.held_because:
-        times = () if group is None else (expires_at(case, group), reminds_at(case, group))
-        due = min((milliseconds(time.timestamp()) for time in times if time is not None), default=None)
+        times = (expires_at(case, group), reminds_at(case, group))
+        due = min(milliseconds(time.timestamp()) for time in times if time is not None)
     return case.model_copy(update={"due": due, "timed_by": policy.serial})
 
 

@@ -43,7 +43,7 @@ class DueCases:
         group = deadlines.group_of(case, policy)
         if case.unpublished:
             await self._announce(case)
-        elif case.state is not State.PENDING or group is None:
+        elif case.state is not State.PENDING:
             await self._keep(rules.released(case))
         elif case.timed_by <= policy.serial:  # otherwise another copy has a newer policy, and sees to it
             await self._keep(await self._looked_at(case, group))

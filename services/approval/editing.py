@@ -196,7 +196,7 @@ def _check_edit(
     findings = []
     if case.state is not State.PENDING:
         findings.append(finding("edit.too-late", f"the request is {case.state} already", value=case.state))
-    elif until is not None and now >= until:
+    elif now >= until:
         findings.append(finding("edit.too-late", "the time to decide is over", value=until.isoformat()))
     if said.editor != sender:
         findings.append(finding("edit.foreign", "this edit was signed by somebody else", value=said.editor))

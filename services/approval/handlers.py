@@ -33,7 +33,9 @@ from shared.vocabulary.states import State
 class RequestAcceptedHandler:
     """Opens the case of a request that intake accepted, once its evidence is verified.
 
-    If a password came with it, the issuer is asked about that.
+    If a password came with it, the issuer is asked about that. A request whose evidence does not hold under the policy
+    in force here, as when its requester has another key by now, is refused and its requester told: nobody could ever
+    decide on it, and nobody would see it.
     """
 
     cases: CaseStore
@@ -49,7 +51,7 @@ class RequestAcceptedHandler:
         except RefusedError as refused:
             for found in refused.findings:
                 self.metrics.refused(found.code)
-            raise
+            return await self._refused(message, refused)
         evidence = events.Evidence(
             submission=message.data.evidence.submission, revisions=message.data.evidence.revisions
         )
@@ -60,6 +62,24 @@ class RequestAcceptedHandler:
         if await self.cases.insert(case.followed_by(message.id, *asked) if asked else case):
             return Outcome(publish=asked)
         return await self._again(message, asked)
+
+    async def _refused(self, message: Received[events.RequestAccepted], refused: RefusedError) -> Outcome:
+        """Close it before it was open; one that is open already, whatever this message says, is left as it is."""
+        now, evidence = self.clock.now(), message.data.evidence
+        said = rules.said_revision(message.data)
+        case = rules.new_case(evidence, said, sequence=message.order, policy_serial=message.policy_serial, now=now)
+        closed = rules.close(case, State.REFUSED, now=now)
+        event = events.RequestRefused(request_id=case.id, approval_group=case.approval_group, findings=refused.findings)
+        told = publish_event(
+            event, origin=message.id, sequence=closed.sequence, policy_serial=self.in_force.policy.serial, at=now
+        )
+        if await self.cases.insert(closed.followed_by(message.id, told)):
+            return Outcome(publish=(told,))
+        known = await self.cases.load(case.id)
+        stored = known and known.outcome_of(message.id)
+        if stored:
+            return stored
+        raise refused
 
     async def _again(self, message: Received[events.RequestAccepted], asked: tuple[Outgoing, ...]) -> Outcome:
         """The case is there already: what followed follows again, and a question asked twice does no harm."""

@@ -20,7 +20,7 @@ from shared.evidence.anchor import Anchor
 from shared.evidence.compatibility import read_facts
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SKEW, payload_of
-from shared.evidence.revisions import values_of
+from shared.evidence.revisions import Link, link_of, values_of
 from shared.evidence.steps import DecisionKind, Revision, Verdict
 from shared.evidence.verification import (
     VerifiedDecision,
@@ -59,8 +59,20 @@ def accepted_revision(event: RequestAccepted, anchor: Anchor, *, now: datetime) 
     return verified
 
 
+def said_revision(event: RequestAccepted) -> Link:
+    """The revision as it says itself, when its evidence does not hold: only to say of which request that is so.
+
+    Raises:
+        RefusedError: it cannot be read, or is about another request than the event.
+    """
+    said = link_of(event.evidence.revisions[-1])
+    if said.revision.request_id != event.request_id or said.revision.policy.approval_group != event.approval_group:
+        raise RefusedError(finding("evidence.request-differs", "the event is about another request"))
+    return said
+
+
 def new_case(
-    evidence: Evidence, verified: VerifiedRevision, *, sequence: int, policy_serial: int, now: datetime
+    evidence: Evidence, verified: VerifiedRevision | Link, *, sequence: int, policy_serial: int, now: datetime
 ) -> Case:
     """The case of a request that intake accepted under the policy of this serial."""
     revision = verified.revision

@@ -154,7 +154,6 @@ _LEAVES_STATE = (events.RequestReminded, events.RevocationAsked, events.Revocati
 
 _SENTENCES: dict[type[events.LifecycleEvent], str] = {
     events.RequestEdited: "edited by {by}; the approvers decide on what it is now",
-    events.RequestRefused: "refused: the sealed password cannot be used",
     events.RequestApproved: "approved by the quorum; it will be ordered from the CA",
     events.RequestDenied: "denied by an approver",
     events.RequestWithdrawn: "withdrawn by {by}",
@@ -175,7 +174,15 @@ def describe(event: events.LifecycleEvent) -> str:
     """A lifecycle event in a sentence for its requester."""
     if isinstance(event, events.RequestFailed):
         return _failure(event)
+    if isinstance(event, events.RequestRefused):
+        return _refusal(event)
     return _SENTENCES[type(event)].format_map(dict(event))
+
+
+def _refusal(event: events.RequestRefused) -> str:
+    if any(found.code.startswith("password.") for found in event.findings):
+        return "refused: the sealed password cannot be used"
+    return "refused: what was signed when it was submitted does not hold under the policy in force; submit it anew"
 
 
 def _failure(event: events.RequestFailed) -> str:

@@ -100,7 +100,11 @@ class RequestEdited(LifecycleEvent):
 
 
 class RequestRefused(LifecycleEvent):
-    """Approval: the issuer cannot use the sealed password that came with it, so nobody need decide on it."""
+    """Approval: nobody need decide on it, as it could not be issued.
+
+    The issuer cannot use the sealed password that came with it, or what was signed when it came does not hold under the
+    policy in force.
+    """
 
     state = State.REFUSED
     findings: tuple[Finding, ...]

@@ -57,6 +57,18 @@ async def test_a_request_that_nobody_decides_expires_when_its_time_is_over() -> 
     assert f'"sequence":"{stored.sequence}"' in told.body
 
 
+async def test_a_request_whose_group_was_renamed_expires_as_well_though_nobody_sees_it() -> None:
+    case = await open_case()
+    renamed = world.policy_text().replace('"web"', '"shopping"').replace("_groups.web]", "_groups.shopping]")
+    case.duty.adopt(renamed.replace("permissions.web", "permissions.shopping").replace("serial = 1", "serial = 2"))
+    rounds = rounds_of(case.duty)
+    await rounds.go()
+    assert await look(case.duty, NOW + 335 * HOUR) == []
+    (told,) = await look(case.duty, NOW + 336 * HOUR)
+    assert told.type == "ra.request.expired.v1"
+    assert (await case.stored()).state is State.EXPIRED
+
+
 async def test_what_has_expired_cannot_be_decided_or_withdrawn_any_more() -> None:
     case = await open_case()
     await case.approve("alice")

@@ -238,14 +238,38 @@ async def test_a_redelivered_decision_is_answered_with_the_same_messages_and_cha
     assert await case.stored() == stored
 
 
-async def test_forged_evidence_opens_no_case_and_is_counted() -> None:
+async def test_forged_evidence_opens_no_case_and_is_counted_and_its_requester_is_told() -> None:
     duty, begun = Approval(), world.accepted()
     forged = signing_key("mallory").sign(begun.revision.canonical(), Typ.REVISION, NOW)
     evidence = begun.evidence.model_copy(update={"revisions": (RevisionStatement(jws=forged),)})
     case = Opened(duty, begun)
-    await duty.handle(event(case.accepted_event(evidence), sequence=1))
-    assert duty.cases.documents == {}
-    assert duty.counted("ra_evidence_refused", code="evidence.unknown-key") == 1
+    accepted = event(case.accepted_event(evidence), sequence=1)
+    (told,) = await duty.handle(accepted)
+    assert (told.type, told.key) == ("ra.request.refused.v1", "approval.request.refused.web")
+    assert [found["code"] for found in data_of(told)["findings"]] == ["evidence.unknown-key"]
+    assert await duty.handle(accepted) == [told]
+    stored = await case.stored()
+    assert (stored.state, stored.open_for, stored.sequence) == (State.REFUSED, None, 2)
+    assert duty.counted("ra_evidence_refused", code="evidence.unknown-key") == 2
+
+
+async def test_forged_evidence_refuses_no_request_that_has_its_case() -> None:
+    case = await open_case()
+    before = await case.stored()
+    forged = signing_key("mallory").sign(case.begun.revision.canonical(), Typ.REVISION, NOW)
+    evidence = case.begun.evidence.model_copy(update={"revisions": (RevisionStatement(jws=forged),)})
+    assert await case.duty.handle(event(case.accepted_event(evidence), sequence=1)) == []
+    assert await case.stored() == before
+
+
+@pytest.mark.parametrize("key", ["shop", "intake"])
+async def test_a_request_whose_signers_have_other_keys_by_now_is_refused_and_not_lost(key: str) -> None:
+    old, new = signing_key(key).public.x, signing_key("another").public.x
+    duty = Approval(world.policy_text().replace(old, new))
+    case = Opened(duty, world.accepted())
+    (told,) = await duty.handle(event(case.accepted_event(), sequence=1))
+    assert told.type == "ra.request.refused.v1"
+    assert (await case.stored()).state is State.REFUSED
 
 
 async def test_an_accepted_request_opens_a_case_under_its_own_id_only() -> None:
