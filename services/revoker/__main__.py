@@ -21,6 +21,9 @@ from shared.rabbit.topology import commands_queue, events_queue
 from shared.vocabulary.duties import Duty
 from shared.worker import Work, Worker, main
 
+CLOCKS_SECONDS = 15.0
+"""How often it is looked how much of their time the open revocations have used: hours, of a day at least."""
+
 
 def wire(worker: Worker[RevokerSettings], gate: Gate) -> Work:
     """Put the revoker together."""
@@ -53,7 +56,7 @@ def wire(worker: Worker[RevokerSettings], gate: Gate) -> Work:
         metrics=RevocationMetrics(worker.registry),
         clock=clock,
         gate=gate,
-        every_seconds=settings.ca.poll_seconds,
+        every_seconds=CLOCKS_SECONDS,
         on_failure=worker.messages.work_failed,
     )
     return Work(
