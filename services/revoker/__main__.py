@@ -3,8 +3,10 @@
 import sys
 from datetime import timedelta
 
-from services.revoker.adapters.certificates import MongoCertificates
+from services.revoker.accepting import Accepting
+from services.revoker.adapters.certificates import MongoCampaigns, MongoCertificates
 from services.revoker.adapters.digicert import DigiCertRevocation
+from services.revoker.campaigning import ListCertificatesHandler, RevokeCampaignHandler, ShowCampaignHandler
 from services.revoker.clocks import ClockRounds
 from services.revoker.config import RevokerSettings
 from services.revoker.confirming import ConfirmationHandler, ListRevocationsHandler, ShowRevocationHandler
@@ -28,7 +30,8 @@ CLOCKS_SECONDS = 15.0
 def wire(worker: Worker[RevokerSettings], gate: Gate) -> Work:
     """Put the revoker together."""
     settings, in_force, clock = worker.settings, worker.in_force, worker.clock
-    certificates = MongoCertificates(worker.database)
+    certificates, campaigns = MongoCertificates(worker.database), MongoCampaigns(worker.database)
+    accepting = Accepting(in_force, worker.key, clock)
     client = open_client(settings.ca, worker.registry)
     revoking = Revoking(
         certificates=certificates,
@@ -63,10 +66,10 @@ def wire(worker: Worker[RevokerSettings], gate: Gate) -> Work:
         routes=routes(
             (events.CertificateIssued, issued),
             (events.CertificateQuarantined, issued),
-            (
-                commands.RevokeCertificate,
-                RevokeCertificateHandler(certificates, in_force, worker.key, clock, schedule.offer),
-            ),
+            (commands.RevokeCertificate, RevokeCertificateHandler(certificates, accepting, schedule.offer)),
+            (commands.RevokeCampaign, RevokeCampaignHandler(certificates, campaigns, accepting, schedule.offer)),
+            (commands.ShowCampaign, ShowCampaignHandler(certificates, campaigns, accepting)),
+            (commands.ListCertificates, ListCertificatesHandler(certificates, accepting)),
             (commands.ConfirmRevocation, confirmation),
             (commands.DenyRevocation, confirmation),
             (commands.ShowRevocation, ShowRevocationHandler(certificates, in_force, clock)),

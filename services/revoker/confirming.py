@@ -107,7 +107,9 @@ class ListRevocationsHandler:
             groups = [group for group in groups if group == ask.approval_group]
         if not groups:
             raise RefusedError(finding("identity.not-permitted", "you may not see the revocations of any such group"))
-        found = await self.certificates.listed(groups, ask.states, after=ask.after, limit=ask.limit + 1)
+        found = await self.certificates.listed(
+            groups, ask.states, campaign=ask.campaign, after=ask.after, limit=ask.limit + 1
+        )
         shown = tuple(_shown(each) for each in found[: ask.limit] if each.revocation is not None)
         result = replies.RevocationsResult(revocations=shown, more=len(found) > ask.limit)
         return Outcome(publish=(reply_ok(message, result, f"{len(shown)} revocations.", at=self.clock.now()),))
@@ -220,5 +222,6 @@ def _shown(certificate: Certificate) -> replies.Revocation:
         deadline=asked.deadline,
         needed=asked.needed,
         confirmed_by=asked.confirmed_by,
+        ended_at=asked.ended_at,
         findings=asked.findings,
     )

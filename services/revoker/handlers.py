@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.revoker import rules
+from services.revoker.accepting import Accepting
 from services.revoker.model import Certificate
 from services.revoker.ports import CertificateStore
 from shared.clock import Clock
@@ -13,8 +14,7 @@ from shared.contracts import commands, events
 from shared.contracts.replies import OtherCertificate, RevokeResult
 from shared.errors import RefusedError
 from shared.evidence.in_force import PolicyInForce
-from shared.evidence.jws import SigningKey, Typ
-from shared.messaging.messages import NOTHING, Outcome, Outgoing, Received, publish_event, publish_news, reply_ok
+from shared.messaging.messages import NOTHING, Outcome, Outgoing, Received, reply_ok
 from shared.observability.metrics import EvidenceMetrics
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.revocations import CertificateState
@@ -58,9 +58,7 @@ class RevokeCertificateHandler:
     """
 
     certificates: CertificateStore
-    in_force: PolicyInForce
-    key: SigningKey
-    clock: Clock
+    accepting: Accepting
     offer: Callable[[Certificate], None]
 
     async def __call__(self, message: Received[commands.RevokeCertificate]) -> Outcome:
@@ -69,40 +67,17 @@ class RevokeCertificateHandler:
         stored = [outcome for each in found if (outcome := each.outcome_of(message.id)) is not None]
         if stored:
             return stored[0]
-        now, policy = self.clock.now(), self.in_force.policy
+        now, policy = self.accepting.clock.now(), self.accepting.in_force.policy
         known = rules.chosen(found, message.data, sender=message.sender, policy=policy, now=now)
         changed = rules.revoke(known, message.data, message=message.id, sender=message.sender, policy=policy, now=now)
         answer = await self._answer(message, changed)
         if changed is known:
             return Outcome(publish=(answer,))
-        publish = (*self._told(message, changed), answer)
+        publish = (*self.accepting.told(changed, origin=message.id), answer)
         written = await self.certificates.replace(changed.followed_by(message.id, *publish))
         if written.state is CertificateState.REVOKING:
             self.offer(written)
         return Outcome(publish=publish)
-
-    def _told(self, message: Received[commands.RevokeCertificate], certificate: Certificate) -> Sequence[Outgoing]:
-        asked, policy, now = certificate.asked, self.in_force.policy, self.clock.now()
-        event = events.RevocationAsked(
-            request_id=certificate.id,
-            approval_group=certificate.approval_group,
-            reason=asked.reason,
-            by=asked.by,
-            deadline=asked.deadline,
-            awaits=asked.needed,
-        )
-        serial = policy.serial
-        told = publish_event(
-            event, origin=message.id, sequence=certificate.sequence, policy_serial=serial, at=now, role="asked"
-        )
-        if asked.reason is not RevocationReason.KEY_COMPROMISE or not certificate.spki:
-            return (told,)
-        block = rules.key_block_of(certificate, policy_digest=policy.digest)
-        news = events.KeyBlocked(
-            approval_group=certificate.approval_group, block=self.key.sign(block.canonical(), Typ.KEY_BLOCK, now)
-        )
-        about = certificate.approval_group
-        return (publish_news(news, about=about, origin=message.id, policy_serial=serial, at=now), told)
 
     async def _answer(self, message: Received[commands.RevokeCertificate], certificate: Certificate) -> Outgoing:
         asked = certificate.asked
@@ -115,7 +90,7 @@ class RevokeCertificateHandler:
             awaits=asked.needed - len(asked.confirmations) if certificate.state is CertificateState.REQUESTED else 0,
             same_key=await self._same_key(message, certificate),
         )
-        return reply_ok(message, result, _TEXTS[certificate.state], at=self.clock.now())
+        return reply_ok(message, result, _TEXTS[certificate.state], at=self.accepting.clock.now())
 
     async def _same_key(
         self, message: Received[commands.RevokeCertificate], certificate: Certificate
@@ -123,7 +98,7 @@ class RevokeCertificateHandler:
         """What else is good with the compromised key, as far as the sender may have it revoked too."""
         if certificate.asked.reason is not RevocationReason.KEY_COMPROMISE or not certificate.spki:
             return ()
-        now, policy = self.clock.now(), self.in_force.policy
+        now, policy = self.accepting.clock.now(), self.accepting.in_force.policy
         return tuple(
             OtherCertificate(request_id=each.id, serial_number=each.serial_number, not_after=each.not_after)
             for each in await self.certificates.of_key(certificate.key)

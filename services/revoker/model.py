@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from shared.contracts.statement import ConfirmationStatement
+from shared.contracts.campaigns import Campaign
+from shared.contracts.statement import ConfirmationStatement, JwsStatement
 from shared.messaging.aggregate import Aggregate
 from shared.messaging.messages import Outgoing
 from shared.policy.model import Trust
@@ -46,6 +47,10 @@ class Asked(Model):
     """The CA's own request for this revocation, which has to be approved there."""
     waits: int = 0
     """How often it was looked at in vain since something happened to it."""
+    ended_at: datetime | None = None
+    """When it was carried out, or came to nothing at the CA."""
+    campaign: DigestField | None = None
+    """By which it was asked for."""
     findings: tuple[Finding, ...] = ()
     """Why it stands where it stands."""
 
@@ -68,6 +73,8 @@ class Certificate(Aggregate):
     issuance: DigestField
     product: str
     trust: Trust
+    issued_ms: int
+    """When the issuer signed for it, POSIX milliseconds."""
     not_after: datetime
     spki: Blob
     """The certificate's SubjectPublicKeyInfo, DER; empty if it can't be read."""
@@ -78,6 +85,8 @@ class Certificate(Aggregate):
     """The reason for which the latest revocation was carried out."""
     deadline_ms: int | None = None
     """By when it has to be revoked, POSIX milliseconds; none while nobody waits for that."""
+    campaigns: tuple[DigestField, ...] = ()
+    """Those that had it revoked, or tried to: each does so once."""
     unpublished: tuple[Outgoing, ...] = ()
     """What follows from the latest step and is not yet known to be published."""
     due: int | None = None
@@ -89,3 +98,15 @@ class Certificate(Aggregate):
         if self.revocation is None:
             raise ValueError("nobody asked for a revocation")
         return self.revocation
+
+
+class CampaignRecord(Aggregate):
+    """A campaign of which a part was accepted, by its digest, with what shows that it was meant."""
+
+    id: DigestField
+    campaign: Campaign
+    signatures: tuple[JwsStatement, ...]
+    signers: tuple[IdentityField, ...]
+    by: IdentityField
+    """Who sent the first part."""
+    at: datetime

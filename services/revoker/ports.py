@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.revoker.model import Certificate
+from shared.contracts.commands import ListCertificates
 from shared.errors import UnavailableError
 from shared.messaging.aggregate import Store
 from shared.vocabulary.findings import Finding
@@ -50,10 +51,25 @@ class CertificateStore(Store[Certificate], Protocol):
         groups: Sequence[ApprovalGroupName],
         states: Sequence[CertificateState],
         *,
+        campaign: Digest | None = None,
         after: RequestId | None,
         limit: int,
     ) -> Sequence[Certificate]:
         """Up to `limit` certificates of these groups in these states, by request id from `after` on, oldest first."""
+        ...
+
+    async def these(self, ids: Sequence[RequestId]) -> Sequence[Certificate]:
+        """The certificates of these requests that are known."""
+        ...
+
+    async def live(
+        self, groups: Sequence[ApprovalGroupName], wanted: ListCertificates, *, limit: int
+    ) -> Sequence[Certificate]:
+        """Up to `limit` of these groups' certificates that nobody has asked to revoke and that are `wanted`."""
+        ...
+
+    async def of_campaign(self, campaign: Digest) -> dict[CertificateState, int]:
+        """How many certificates of this campaign are in each state."""
         ...
 
     async def running(self) -> Sequence[Running]:

@@ -58,7 +58,7 @@ class Revoking:
             await self._ask(claimed)
         except NotNowError as busy:
             log.info("the CA is busy", request=claimed.id, wait=busy.wait)
-            await self._keep(claimed, timedelta(seconds=busy.wait))
+            await self._keep(claimed, timedelta(seconds=busy.wait), tries=certificate.asked.tries)  # nothing was done
 
     async def _ask(self, certificate: Certificate) -> None:
         """Have the CA revoke it; after a try whose end is not known, see first what became of that."""
@@ -147,21 +147,22 @@ class Revoking:
 
     async def _store_and_announce(self, certificate: Certificate, event: events.LifecycleEvent) -> None:
         """Store the new state with the event that follows from it, then publish the event."""
-        sequence = certificate.sequence + 1
+        sequence, now = certificate.sequence + 1, self.clock.now()
         outgoing = publish_event(
             event,
             origin=f"{certificate.id}/{certificate.issuance}/{sequence}",
             sequence=sequence,
             policy_serial=self.in_force.policy.serial,
-            at=self.clock.now(),
+            at=now,
         )
         stored = await self.certificates.replace(
             certificate.model_copy(
                 update={
                     "sequence": sequence,
+                    "revocation": certificate.asked.model_copy(update={"ended_at": now}),
                     "deadline_ms": None,
                     "unpublished": (outgoing,),
-                    "due": milliseconds(self.clock.now().timestamp()),
+                    "due": milliseconds(now.timestamp()),
                 }
             )
         )

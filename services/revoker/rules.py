@@ -69,6 +69,7 @@ def certificate_of(
         issuance=signed.digest,
         product=revision.policy.product,
         trust=revision.policy.trust,
+        issued_ms=milliseconds(signed.signed_at.timestamp()),
         not_after=leaf.not_after,
         spki=leaf.spki,
         key=digest_of(leaf.spki),
@@ -235,6 +236,7 @@ def revocation_of(certificate: Certificate, *, policy_digest: Digest, now: datet
         confirmations=tuple(each.jws for each in asked.confirmations),
         replaces=asked.replaces,
         elsewhere=elsewhere,
+        campaign=asked.campaign,
     )
 
 

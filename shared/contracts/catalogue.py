@@ -120,6 +120,13 @@ COMMANDS: tuple[CommandContract, ...] = (
     CommandContract("ra.revocation.deny.v1", commands.DenyRevocation, Duty.REVOKER, "deny", replies.RevocationResult),
     CommandContract("ra.revocation.show.v1", commands.ShowRevocation, Duty.REVOKER, "show", replies.RevocationResult),
     CommandContract("ra.revocation.list.v1", commands.ListRevocations, Duty.REVOKER, "list", replies.RevocationsResult),
+    CommandContract(
+        "ra.certificate.list.v1", commands.ListCertificates, Duty.REVOKER, "certificates", replies.CertificatesResult
+    ),
+    CommandContract(
+        "ra.campaign.revoke.v1", commands.RevokeCampaign, Duty.REVOKER, "campaign", replies.CampaignPartResult
+    ),
+    CommandContract("ra.campaign.show.v1", commands.ShowCampaign, Duty.REVOKER, "progress", replies.CampaignResult),
 )
 
 EVENTS: tuple[EventContract, ...] = (

@@ -4,10 +4,24 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
+from shared.contracts.campaigns import MOST_OF_A_PART, Campaign, CampaignEntry
 from shared.contracts.content import Notes
-from shared.contracts.statement import ConfirmationStatement, DecisionStatement, EditStatement, SubmissionStatement
+from shared.contracts.statement import (
+    ConfirmationStatement,
+    DecisionStatement,
+    EditStatement,
+    JwsStatement,
+    SubmissionStatement,
+)
 from shared.vocabulary.model import Model
-from shared.vocabulary.names import ApprovalGroupField, IdentityField, OrderId, RequestIdField, SerialNumber
+from shared.vocabulary.names import (
+    ApprovalGroupField,
+    DigestField,
+    IdentityField,
+    OrderId,
+    RequestIdField,
+    SerialNumber,
+)
 from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.revocations import OPEN_REVOCATIONS, CertificateState
@@ -227,6 +241,50 @@ class ListRevocations(Model):
     states: Annotated[tuple[CertificateState, ...], Field(min_length=1, max_length=len(CertificateState))] = (
         OPEN_REVOCATIONS
     )
+    campaign: DigestField | None = None
+    """Only those of this campaign, by its digest."""
     after: RequestIdField | None = None
     """Go on from here: only requests younger than this one."""
     limit: PageSize = 50
+
+
+Names = Field(max_length=200)
+
+
+class ListCertificates(Model):
+    """List the good certificates that one may have revoked in a campaign. Answered by `CertificatesResult`.
+
+    Those that are all that is said, by request id, the oldest first.
+    """
+
+    approval_group: ApprovalGroupField | None = None
+    request_ids: Annotated[tuple[RequestIdField, ...], Names] = ()
+    """Of these requests only, if any are named."""
+    serial_numbers: Annotated[tuple[SerialNumber, ...], Names] = ()
+    """With these serial numbers only, if any are named."""
+    issuer: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
+    """The issuer's name as the certificate has it (RFC 4514)."""
+    key: DigestField | None = None
+    """Of the SubjectPublicKeyInfo, DER."""
+    requester: IdentityField | None = None
+    issued_after: AwareDatetime | None = None
+    issued_before: AwareDatetime | None = None
+    after: RequestIdField | None = None
+    """Go on from here: `next` of the page before."""
+    limit: PageSize = 200
+
+
+class RevokeCampaign(Model):
+    """Have one part of a campaign revoked. Answered by `CampaignPartResult` once that is accepted, not yet done."""
+
+    campaign: Campaign
+    signatures: Annotated[tuple[JwsStatement, ...], Field(min_length=2, max_length=2)]
+    """Of two people."""
+    part: Annotated[int, Field(ge=0)]
+    certificates: Annotated[tuple[CampaignEntry, ...], Field(min_length=1, max_length=MOST_OF_A_PART)]
+
+
+class ShowCampaign(Model):
+    """Ask how far a campaign has come. Answered by `CampaignResult`."""
+
+    campaign: DigestField

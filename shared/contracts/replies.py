@@ -463,6 +463,8 @@ class Revocation(Result):
     needed: int
     """How many people must confirm it."""
     confirmed_by: tuple[IdentityField, ...] = ()
+    ended_at: datetime | None = None
+    """When it was carried out, or came to nothing."""
     findings: tuple[Finding, ...] = ()
     """Why it stands where it stands."""
 
@@ -479,3 +481,56 @@ class RevocationsResult(Result):
 
     revocations: tuple[Revocation, ...]
     more: bool
+
+
+class LiveCertificate(Model):
+    """A good certificate that may be revoked."""
+
+    request_id: RequestIdField
+    certificate: DigestField
+    serial_number: str
+    issuer: str
+    approval_group: ApprovalGroupField
+    requesters: tuple[IdentityField, ...]
+    not_after: datetime
+
+
+class CertificatesResult(Result):
+    """One page of certificates; there may be more `after` the request `next`, if there is one."""
+
+    certificates: tuple[LiveCertificate, ...]
+    next: RequestIdField | None = None
+
+
+class LeftOut(Model):
+    """A certificate that a campaign does not have revoked, and why."""
+
+    request_id: RequestIdField
+    findings: tuple[Finding, ...]
+
+
+class CampaignPartResult(Result):
+    """One part of a campaign is accepted."""
+
+    campaign: DigestField
+    part: int
+    accepted: int
+    """How many are under way or done by this campaign."""
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class CampaignResult(Result):
+    """How far a campaign has come; what it left out is in none of the numbers but `count`."""
+
+    campaign: DigestField
+    reason: RevocationReason
+    count: int
+    started_at: datetime
+    deadline: datetime
+    """By when the first of them must be revoked."""
+    requested: int
+    """They wait to be confirmed."""
+    revoking: int
+    revoked: int
+    failed: int
+    """Their revocation came to nothing."""

@@ -46,6 +46,7 @@ class Typ(StrEnum):
     INTENT = "ra-intent+jws"
     ISSUANCE = "ra-issuance+jws"
     CONFIRMATION = "ra-revocation-confirmation+jws"
+    CAMPAIGN = "ra-campaign+jws"
     REVOCATION = "ra-revocation+jws"
     KEY_BLOCK = "ra-key-block+jws"
     CHECKPOINT = "ra-checkpoint+jws"

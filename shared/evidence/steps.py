@@ -270,6 +270,8 @@ class Revocation(Model):
     """The reason for which it was revoked before."""
     elsewhere: Annotated[bool, Field(exclude_if=operator.not_)] = False
     """Whether it was revoked at the CA before it was asked for here."""
+    campaign: DigestField | None = Field(default=None, exclude_if=is_none)
+    """What it was revoked together with, as two people signed it."""
 
 
 class KeyBlock(Model):

@@ -54,6 +54,10 @@ INDEXES: Mapping[Duty, tuple[Index, ...]] = {
         Index("certificates", ("key", "_id")),
         Index("certificates", ("state", "approval_group")),
         Index("certificates", ("deadline_ms",)),
+        Index("certificates", ("issuer", "_id")),
+        Index("certificates", ("requesters", "_id")),
+        Index("certificates", ("issued_ms",)),
+        Index("certificates", ("campaigns", "_id")),
     ),
 }
 

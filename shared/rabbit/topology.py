@@ -288,6 +288,8 @@ _NEEDED = {
     "approve": Permission.DECIDE,
     "deny": Permission.DECIDE,
     "confirm": Permission.DECIDE,
+    "campaign": Permission.REVOKE,
+    "certificates": Permission.REVOKE,
     "settle": Permission.AUDIT,
     "fail": Permission.AUDIT,
     "sealed": Permission.AUDIT,

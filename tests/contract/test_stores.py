@@ -21,8 +21,8 @@ from services.issuer.adapters.accounts import MongoAccounts
 from services.issuer.adapters.orders import MongoBlockedKeys, MongoFeedMarks, MongoOrders, MongoRefusals
 from services.issuer.model import BlockedKey, EvidenceRefusal, FeedMark, Order
 from services.issuer.ports import Backlog
-from services.revoker.adapters.certificates import MongoCertificates
-from services.revoker.model import Certificate
+from services.revoker.adapters.certificates import MongoCampaigns, MongoCertificates
+from services.revoker.model import CampaignRecord, Certificate
 from shared.config import DatabaseSettings
 from shared.digicert.pacing import MemoryAccounts
 from shared.digicert.quota import Account
@@ -39,6 +39,7 @@ from shared.vocabulary.states import State
 from tests.fakes.samples import OUTGOING, STRANGE, sample_aggregates
 from tests.fakes.stores import (
     MemoryBlockedKeys,
+    MemoryCampaigns,
     MemoryCases,
     MemoryCertificates,
     MemoryFeedMarks,
@@ -61,6 +62,7 @@ OWNERS: dict[type[Aggregate], Duty] = {
     FeedMark: Duty.ISSUER,
     Account: Duty.ISSUER,
     Certificate: Duty.REVOKER,
+    CampaignRecord: Duty.REVOKER,
 }
 IN_MEMORY: dict[type[Aggregate], Callable[[], Any]] = {
     RequestRecord: MemoryRequests,
@@ -73,6 +75,7 @@ IN_MEMORY: dict[type[Aggregate], Callable[[], Any]] = {
     FeedMark: MemoryFeedMarks,
     Account: MemoryAccounts,
     Certificate: MemoryCertificates,
+    CampaignRecord: MemoryCampaigns,
 }
 IN_MONGO: dict[type[Aggregate], Callable[[Database], Any]] = {
     RequestRecord: MongoRequests,
@@ -85,6 +88,7 @@ IN_MONGO: dict[type[Aggregate], Callable[[Database], Any]] = {
     FeedMark: MongoFeedMarks,
     Account: MongoAccounts,
     Certificate: MongoCertificates,
+    CampaignRecord: MongoCampaigns,
 }
 WEB, MAIL, SHOP, BEN = ApprovalGroupName("web"), ApprovalGroupName("mail"), IdentityName("shop"), IdentityName("ben")
 
@@ -122,7 +126,12 @@ def _open(databases: DutyDatabases, duty: Duty) -> Database:
 def sample(model: type[Aggregate], number: int = 0, **changes: object) -> Any:
     """The example of this kind, under an id of its own."""
     digest = digest_of(str(number).encode())
-    ids: dict[type[Aggregate], str] = {KnownKey: digest, BlockedKey: digest, Tally: f"group-{number}"}
+    ids: dict[type[Aggregate], str] = {
+        KnownKey: digest,
+        BlockedKey: digest,
+        CampaignRecord: digest,
+        Tally: f"group-{number}",
+    }
     own = ids.get(model, request_id(number))
     return sample_aggregates()[model].model_copy(update={"id": own, **changes}, deep=True)
 

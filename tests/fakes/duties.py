@@ -41,8 +41,9 @@ from services.issuer.ordering import Ordering
 from services.issuer.passwords import PasswordAskedHandler, Passwords
 from services.issuer.recovering import Recovery
 from services.issuer.withdrawing import WithdrawalAskedHandler
-from services.revoker import confirming
+from services.revoker import campaigning, confirming
 from services.revoker import handlers as revoker
+from services.revoker.accepting import Accepting
 from services.revoker.model import Certificate
 from services.revoker.revoking import Revoking
 from shared.contracts import commands, events
@@ -83,6 +84,7 @@ from tests.fakes.linter import MemoryLinter
 from tests.fakes.published import MemoryPublishedKeys
 from tests.fakes.stores import (
     MemoryBlockedKeys,
+    MemoryCampaigns,
     MemoryCases,
     MemoryCertificates,
     MemoryFacts,
@@ -446,6 +448,7 @@ class Revoker(InProcess):
         steps = steps or Steps()
         self.certificates = MemoryCertificates()
         self.certificates.steps = steps
+        self.campaigns = MemoryCampaigns()
         self.offered: list[Certificate] = []
         self.ca = FakeRevocations(steps=steps)
         super().__init__(Duty.REVOKER, policy_text, steps=steps)
@@ -462,6 +465,7 @@ class Revoker(InProcess):
 
     def routes(self) -> Routes:
         certificates, in_force, clock = self.certificates, self.in_force, self.clock
+        accepting = Accepting(in_force, self.key, clock)
         issued = revoker.CertificateIssuedHandler(certificates, in_force, self.evidence, clock)
         confirmation = confirming.ConfirmationHandler(certificates, in_force, clock, self.offered.append)
         return routes(
@@ -469,8 +473,14 @@ class Revoker(InProcess):
             (events.CertificateQuarantined, issued),
             (
                 commands.RevokeCertificate,
-                revoker.RevokeCertificateHandler(certificates, in_force, self.key, clock, self.offered.append),
+                revoker.RevokeCertificateHandler(certificates, accepting, self.offered.append),
             ),
+            (
+                commands.RevokeCampaign,
+                campaigning.RevokeCampaignHandler(certificates, self.campaigns, accepting, self.offered.append),
+            ),
+            (commands.ShowCampaign, campaigning.ShowCampaignHandler(certificates, self.campaigns, accepting)),
+            (commands.ListCertificates, campaigning.ListCertificatesHandler(certificates, accepting)),
             (commands.ConfirmRevocation, confirmation),
             (commands.DenyRevocation, confirmation),
             (commands.ShowRevocation, confirming.ShowRevocationHandler(certificates, in_force, clock)),

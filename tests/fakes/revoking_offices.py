@@ -7,6 +7,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from services.revoker.accepting import Accepting
 from services.revoker.adapters.digicert import DigiCertRevocation
 from services.revoker.handlers import CertificateIssuedHandler, RevokeCertificateHandler
 from services.revoker.revoking import Revoking
@@ -89,7 +90,7 @@ class RevokerProcess:
             poll=POLL,
         )
         issued = CertificateIssuedHandler(certificates, in_force, EvidenceMetrics(registry), clock)
-        revoke = RevokeCertificateHandler(certificates, in_force, key, clock, lambda _: None)
+        revoke = RevokeCertificateHandler(certificates, Accepting(in_force, key, clock), lambda _: None)
         self.runtime = Runtime(
             Duty.REVOKER,
             routes((events.CertificateIssued, issued), (commands.RevokeCertificate, revoke)),

@@ -8,9 +8,10 @@ from services.intake.mail.model import Mail, News, Undelivered
 from services.intake.model import Happening, KnownKey, RequestRecord
 from services.intake.tally import Tally
 from services.issuer.model import BlockedKey, EvidenceRefusal, FeedMark, Held, Order, Settlement
-from services.revoker.model import Certificate
+from services.revoker.model import CampaignRecord, Certificate
 from shared.contracts import commands, events, replies
 from shared.contracts.audit import CHECKPOINT_OF
+from shared.contracts.campaigns import Campaign, CampaignEntry
 from shared.contracts.catalogue import COMMANDS
 from shared.contracts.notices import Awaited, CertificateExpiring, DecisionAwaited
 from shared.contracts.replies import HistoryEntry, RequestSummary, Result
@@ -78,7 +79,17 @@ REVOCATION = replies.Revocation(
     deadline=MOMENT,
     needed=2,
     confirmed_by=(BEN,),
+    ended_at=MOMENT,
     findings=(WARNING,),
+)
+CAMPAIGN = Campaign(
+    campaign_id=MESSAGE,
+    reason=RevocationReason.SUPERSEDED,
+    notes="old",
+    cap=3,
+    count=1,
+    groups=(WEB,),
+    parts=(DIGEST,),
 )
 SUMMARY = RequestSummary(
     request_id=REQUEST,
@@ -160,7 +171,28 @@ def sample_commands() -> dict[type[Model], Model]:
         commands.ConfirmRevocation(request_id=REQUEST, confirmation=decided[DecisionKind.APPROVE]),
         commands.DenyRevocation(request_id=REQUEST, confirmation=decided[DecisionKind.DENY]),
         commands.ShowRevocation(request_id=REQUEST),
-        commands.ListRevocations(approval_group=WEB, states=(CertificateState.REQUESTED,), after=REQUEST, limit=7),
+        commands.ListRevocations(
+            approval_group=WEB, states=(CertificateState.REQUESTED,), campaign=DIGEST, after=REQUEST, limit=7
+        ),
+        commands.ListCertificates(
+            approval_group=WEB,
+            request_ids=(REQUEST,),
+            serial_numbers=("0a",),
+            issuer=STRANGE,
+            key=DIGEST,
+            requester=SHOP,
+            issued_after=ANCIENT,
+            issued_before=MOMENT,
+            after=OTHER,
+            limit=7,
+        ),
+        commands.RevokeCampaign(
+            campaign=CAMPAIGN,
+            signatures=(decided[DecisionKind.APPROVE], decided[DecisionKind.DENY]),
+            part=0,
+            certificates=(CampaignEntry(request_id=REQUEST, certificate=DIGEST),),
+        ),
+        commands.ShowCampaign(campaign=DIGEST),
     ]
     return {type(each): each for each in made}
 
@@ -381,6 +413,37 @@ def sample_results() -> dict[type[Result], Result]:
         ),
         replies.RevocationResult(request_id=REQUEST, revocation=REVOCATION),
         replies.RevocationsResult(revocations=(REVOCATION,), more=True),
+        replies.CertificatesResult(
+            certificates=(
+                replies.LiveCertificate(
+                    request_id=REQUEST,
+                    certificate=DIGEST,
+                    serial_number="0a",
+                    issuer=STRANGE,
+                    approval_group=WEB,
+                    requesters=(SHOP, BEN),
+                    not_after=MOMENT,
+                ),
+            ),
+            next=REQUEST,
+        ),
+        replies.CampaignPartResult(
+            campaign=DIGEST,
+            part=0,
+            accepted=1,
+            left_out=(replies.LeftOut(request_id=REQUEST, findings=(WARNING,)),),
+        ),
+        replies.CampaignResult(
+            campaign=DIGEST,
+            reason=RevocationReason.SUPERSEDED,
+            count=10,
+            started_at=ANCIENT,
+            deadline=MOMENT,
+            requested=1,
+            revoking=2,
+            revoked=3,
+            failed=4,
+        ),
     ]
     return {type(each): each for each in made}
 
@@ -551,7 +614,9 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
             "issuer": STRANGE,
             "product": "ssl_basic",
             "trust": "public",
+            "issued_ms": 7,
             "not_after": MOMENT,
+            "campaigns": (DIGEST,),
             "spki": BYTES,
             "key": DIGEST,
             "revocation": {
@@ -569,6 +634,8 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
                 "tries": 3,
                 "ca_request": 9,
                 "waits": 2,
+                "ended_at": MOMENT,
+                "campaign": DIGEST,
                 "findings": (WARNING,),
             },
             "revoked_for": RevocationReason.SUPERSEDED,
@@ -584,6 +651,17 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
         {**kept, "id": DIGEST, "requesters": (SHOP, BEN), "requests": (REQUEST, OTHER), "compromised_by": OTHER}
     )
     blocked = BlockedKey.model_validate({**kept, "id": DIGEST, "request_id": REQUEST})
+    campaign = CampaignRecord.model_validate(
+        {
+            **kept,
+            "id": DIGEST,
+            "campaign": CAMPAIGN,
+            "signatures": (world.decision(DIGEST, REQUEST, by="alice"),),
+            "signers": (BEN,),
+            "by": BEN,
+            "at": MOMENT,
+        }
+    )
     account = Account.model_validate(
         {
             **kept,
@@ -604,5 +682,5 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
     facts = KnownFacts.model_validate({**kept, "id": "public-tls", "token": whole.issuance})
     return {
         type(each): each
-        for each in (facts, record, tally, known, case, order, certificate, refusal, blocked, account, mark)
+        for each in (facts, record, tally, known, case, order, certificate, refusal, blocked, campaign, account, mark)
     }

@@ -1,6 +1,7 @@
 """Aggregates in memory: the same contract as MongoDB's, shown by tests/contract."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -12,11 +13,12 @@ from services.intake.model import KnownKey, RequestRecord
 from services.intake.tally import Standing, Tally
 from services.issuer.model import BlockedKey, EvidenceRefusal, FeedMark, Order
 from services.issuer.ports import Backlog as OrderBacklog
-from services.revoker.model import Certificate
+from services.revoker.model import CampaignRecord, Certificate
 from services.revoker.ports import MOST_OF_A_KEY, Running
+from shared.contracts.commands import ListCertificates
 from shared.errors import ConflictError, UnavailableError
 from shared.messaging.aggregate import Aggregate
-from shared.messaging.schedule import in_turn
+from shared.messaging.schedule import in_turn, milliseconds
 from shared.vocabulary.names import ApprovalGroupName, Digest, IdentityName, OrderId, RequestId
 from shared.vocabulary.orders import OPEN_ORDERS, OrderState
 from shared.vocabulary.revocations import CertificateState
@@ -293,13 +295,48 @@ class MemoryCertificates(MemoryStore[Certificate]):
         *,
         after: RequestId | None,
         limit: int,
+        campaign: Digest | None = None,
     ) -> Sequence[Certificate]:
         self._reach()
         found = [each for each in self.all() if each.approval_group in groups and each.state in states]
+        found = [each for each in found if campaign is None or campaign in each.campaigns]
         return [each for each in found if after is None or each.id > after][:limit]
+
+    async def these(self, ids: Sequence[RequestId]) -> Sequence[Certificate]:
+        self._reach()
+        return [each for each in self.all() if each.id in ids]
+
+    async def live(
+        self, groups: Sequence[ApprovalGroupName], wanted: ListCertificates, *, limit: int
+    ) -> Sequence[Certificate]:
+        self._reach()
+        after, before = wanted.issued_after, wanted.issued_before
+        return [
+            each
+            for each in self.all()
+            if each.state is CertificateState.LIVE
+            and each.approval_group in groups
+            and (not wanted.request_ids or each.id in wanted.request_ids)
+            and (not wanted.serial_numbers or each.serial_number in wanted.serial_numbers)
+            and wanted.issuer in (None, each.issuer)
+            and wanted.key in (None, each.key)
+            and (wanted.requester is None or wanted.requester in each.requesters)
+            and (after is None or each.issued_ms >= milliseconds(after.timestamp()))
+            and (before is None or each.issued_ms < milliseconds(before.timestamp()))
+            and (wanted.after is None or each.id > wanted.after)
+        ][:limit]
+
+    async def of_campaign(self, campaign: Digest) -> dict[CertificateState, int]:
+        self._reach()
+        return dict(Counter(each.state for each in self.all() if campaign in each.campaigns))
 
     async def running(self) -> Sequence[Running]:
         self._reach()
         return [
             Running(each.id, each.asked.at, each.asked.deadline) for each in self.all() if each.deadline_ms is not None
         ]
+
+
+class MemoryCampaigns(MemoryStore[CampaignRecord]):
+    def __init__(self) -> None:
+        super().__init__(CampaignRecord)

@@ -105,6 +105,9 @@ DOORS: dict[Duty, dict[str, Duty | None]] = {
         "ra.revocation.deny.v1": None,
         "ra.revocation.show.v1": None,
         "ra.revocation.list.v1": None,
+        "ra.certificate.list.v1": None,
+        "ra.campaign.revoke.v1": None,
+        "ra.campaign.show.v1": None,
     },
 }
 QUEUES: dict[Duty, set[str]] = {

@@ -138,6 +138,7 @@ def test_a_duty_parks_in_its_own_queue_and_sends_no_commands(duty: str) -> None:
 
 
 SUBMITTERS, DECIDERS, AUDITORS = {"shop", "shop-2", "portal", "ben"}, {"alice", "ben", "carol"}, {"olga"}
+REVOKERS = {"olga"}
 
 
 @pytest.mark.parametrize("name", PEOPLE)
@@ -149,6 +150,8 @@ def test_an_identity_sends_the_commands_it_may_under_its_own_name_only(name: str
             "approve": name in DECIDERS,
             "deny": name in DECIDERS,
             "confirm": name in DECIDERS,
+            "campaign": name in REVOKERS,
+            "certificates": name in REVOKERS,
             "settle": name in AUDITORS,
             "sealed": name in AUDITORS,
             "erase": name in AUDITORS,

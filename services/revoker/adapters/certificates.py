@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from services.revoker.model import Certificate
+from services.revoker.model import CampaignRecord, Certificate
 from services.revoker.ports import MOST_OF_A_KEY, Running
+from shared.contracts.commands import ListCertificates
+from shared.messaging.schedule import milliseconds
 from shared.mongo.database import Database
 from shared.mongo.store import MongoStore
 from shared.vocabulary.names import ApprovalGroupName, Digest, RequestId
@@ -34,6 +37,7 @@ class MongoCertificates(MongoStore[Certificate]):
         groups: Sequence[ApprovalGroupName],
         states: Sequence[CertificateState],
         *,
+        campaign: Digest | None = None,
         after: RequestId | None,
         limit: int,
     ) -> Sequence[Certificate]:
@@ -41,9 +45,42 @@ class MongoCertificates(MongoStore[Certificate]):
         condition = {
             "state": {"$in": list(states)},
             "approval_group": {"$in": list(groups)},
+            **({"campaigns": campaign} if campaign else {}),
             **({"_id": {"$gt": after}} if after else {}),
         }
         return await self.find(condition, limit=limit)
+
+    async def these(self, ids: Sequence[RequestId]) -> Sequence[Certificate]:
+        """The certificates of these requests that are known."""
+        return await self.find({"_id": {"$in": list(ids)}}, limit=len(ids))
+
+    async def live(
+        self, groups: Sequence[ApprovalGroupName], wanted: ListCertificates, *, limit: int
+    ) -> Sequence[Certificate]:
+        """Up to `limit` of these groups' certificates that nobody has asked to revoke and that are `wanted`."""
+        condition: dict[str, Any] = {"state": CertificateState.LIVE, "approval_group": {"$in": list(groups)}}
+        condition |= {
+            field: value
+            for field, value in (("issuer", wanted.issuer), ("key", wanted.key), ("requesters", wanted.requester))
+            if value is not None
+        }
+        if wanted.serial_numbers:
+            condition["serial_number"] = {"$in": list(wanted.serial_numbers)}
+        ids: dict[str, Any] = {"$in": list(wanted.request_ids)} if wanted.request_ids else {}
+        if wanted.after is not None:
+            ids["$gt"] = wanted.after
+        issued = {
+            sign: milliseconds(moment.timestamp())
+            for sign, moment in (("$gte", wanted.issued_after), ("$lt", wanted.issued_before))
+            if moment is not None
+        }
+        condition |= {field: value for field, value in (("_id", ids), ("issued_ms", issued)) if value}
+        return await self.find(condition, limit=limit)
+
+    async def of_campaign(self, campaign: Digest) -> dict[CertificateState, int]:
+        """How many certificates of this campaign are in each state."""
+        found = await self.grouped({"campaigns": campaign}, by="state", count={"$sum": 1})
+        return {CertificateState(each["_id"]): each["count"] for each in found}
 
     async def running(self) -> Sequence[Running]:
         """The clocks of all open revocations."""
@@ -56,3 +93,10 @@ class MongoCertificates(MongoStore[Certificate]):
             )
             for each in found
         ]
+
+
+class MongoCampaigns(MongoStore[CampaignRecord]):
+    """The collection `campaigns`."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "campaigns", CampaignRecord)
