@@ -105,7 +105,7 @@ def wire_mail(
     counting = MailCount(requests, gate, metrics, worker.clock)
     return Jobs(
         (sending.look, schedule.run, counting.run),
-        (schedule.finish, lambda _: server_there.aclose()),
+        (sending.finish, schedule.finish, lambda _: server_there.aclose()),
     )
 
 

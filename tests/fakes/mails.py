@@ -1,5 +1,6 @@
 """Mails without a mail server: settings, and a server in memory that does what a test wants."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -53,12 +54,23 @@ class MemoryMailServer:
         self.on_send: Callable[[Letter], None] = lambda _: None
         """Called when it has taken a letter, and before it says so."""
         self.sessions = 0
+        self.hangs_at: str | None = None
+        """The address on a letter to which it never answers."""
+        self.says_goodbye = True
+        self.silent = asyncio.Event()
+        """Set once it does not answer."""
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[MailSession]:
         await self.probe()
         self.sessions += 1
         yield self
+        if not self.says_goodbye:
+            await self._hang()
+
+    async def _hang(self) -> None:
+        self.silent.set()
+        await asyncio.Event().wait()
 
     async def probe(self) -> None:
         if self.away:
@@ -66,6 +78,8 @@ class MemoryMailServer:
 
     async def send(self, letter: Letter) -> None:
         await self.probe()
+        if letter.recipient == self.hangs_at:
+            await self._hang()
         code = self.answers(letter.recipient)
         if code is not None:
             raise NotTakenError(code, "the test says no", blames_us=self.blames_us)

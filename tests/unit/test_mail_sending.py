@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.intake.mail import composing
+from services.intake.mail import sending as mail_sending
 from services.intake.mail.addressing import Address
 from services.intake.mail.allowance import WINDOW, Allowance
 from services.intake.mail.composing import Composer, Letter
@@ -21,7 +22,7 @@ from services.intake.mail.templates import Templates
 from services.intake.model import RequestRecord
 from shared.errors import ConflictError, UnavailableError
 from shared.messaging.gate import Gate
-from shared.messaging.schedule import milliseconds
+from shared.messaging.schedule import Schedule, milliseconds
 from shared.observability.metrics import MailMetrics
 from tests.fakes.faults import CrashError
 from tests.fakes.mails import MemoryMailServer
@@ -211,16 +212,18 @@ async def test_two_copies_never_send_the_same_mail() -> None:
 
 async def test_what_happens_to_the_request_meanwhile_is_kept_and_nothing_is_sent_twice() -> None:
     post = Post()
+    server = SlowServer(post.clock, timedelta(0))
+    post.server = server
+    post = Post(post)
     await post.has("a@example.com")
     later = mails_of(News.REVOKED, [Address("a@example.com", is_named=False)], origin="r", sequence=4, at_ms=NOW_MS)
 
     async def revoke() -> None:
         await post.requests.replace(added(await post.stored(), later).record.model_copy(update={"sequence": 10}))
 
-    post.server.on_send = lambda _: meanwhile.append(asyncio.ensure_future(revoke())) if not meanwhile else None
-    meanwhile: list[asyncio.Task[None]] = []
+    server.meanwhile = revoke
     await post.work()
-    await asyncio.gather(*meanwhile)
+    server.meanwhile = None
     record = await post.stored()
     assert (record.sequence, record.mails) == (10, later)
     await post.work()
@@ -449,3 +452,82 @@ async def test_that_the_server_is_away_is_known_before_there_is_a_mail() -> None
     await post.sending.look()
     assert not post.gate.is_open
     await post.gate.aclose()
+
+
+class Ending:
+    """A copy that works by its schedule until it is told to end."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._schedule = Schedule(
+            post.requests,
+            post.sending.advance,
+            clock=post.clock,
+            gate=post.database,
+            concurrency=1,
+            on_done=lambda: None,
+            on_failure=lambda: None,
+        )
+
+    async def works_until(self, condition: asyncio.Event, *, grace_seconds: float = 0.001) -> None:
+        """Work until this is so, then end as the process does."""
+        running = asyncio.ensure_future(self._schedule.run())
+        await condition.wait()
+        await self._post.sending.finish(grace_seconds)
+        await self._schedule.finish(grace_seconds)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_ordinary_stop_while_a_letter_hangs_sends_nothing_again_that_was_taken() -> None:
+    post = Post()
+    post.server.hangs_at = "b@example.com"
+    await post.has("a@example.com", "b@example.com", "c@example.com")
+    await Ending(post).works_until(post.server.silent)
+    assert [(mail.to, mail.tries) for mail in (await post.stored()).mails] == [
+        ("b@example.com", 1),
+        ("c@example.com", 0),
+    ]
+    post.server.hangs_at = None
+    post.clock.advance(LEASE)
+    await Post(post).work()
+    assert post.sent() == ["a@example.com", "b@example.com", "c@example.com"]
+    assert post.counted("sent") == 1
+
+
+async def test_a_server_that_never_says_goodbye_does_not_keep_a_mail_from_being_noted() -> None:
+    post = Post()
+    post.server.says_goodbye = False
+    await post.has("a@example.com")
+    await Ending(post).works_until(post.server.silent)
+    post.server.says_goodbye = True
+    post.clock.advance(LEASE)
+    assert await Post(post).work() == 0
+    assert post.sent() == ["a@example.com"]
+
+
+async def test_once_the_process_ends_no_further_letter_is_begun() -> None:
+    post = Post()
+    server = SlowServer(post.clock, timedelta(0))
+    post.server = server
+    post = Post(post)
+    server.meanwhile = lambda: post.sending.finish(60)
+    await post.has("a@example.com", "b@example.com")
+    await post.work()
+    assert post.sent() == ["a@example.com"]
+    assert [(mail.to, mail.tries, mail.due) for mail in (await post.stored()).mails] == [("b@example.com", 0, NOW_MS)]
+
+
+async def test_a_process_that_ends_without_its_database_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail_sending, "LAST_NOTE_SECONDS", 0.001)
+    post = Post()
+    post.server.hangs_at = "b@example.com"
+    await post.has("a@example.com", "b@example.com")
+
+    def go(_: object) -> None:
+        post.requests.away = True
+
+    post.server.on_send = go
+    async with asyncio.timeout(60):
+        await Ending(post).works_until(post.server.silent)
+    assert post.sent() == ["a@example.com"]

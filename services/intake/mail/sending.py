@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -24,14 +24,17 @@ log = structlog.get_logger()
 
 AT_ONCE = 20
 """Mails of one request in one session."""
+LAST_NOTE_SECONDS = 5.0
+"""For so long, at the end of the process, what the server took may still be noted."""
 
 
 @dataclass(frozen=True)
 class Sending:
     """Sends the due mails of one request.
 
-    A mail is sent again, under the same Message-ID, only if nobody could note that it was sent: the process died
-    between the server's word and the note, or that word was lost on its way.
+    A mail is sent again, under the same Message-ID, only if nobody could note that it was sent: the process was killed
+    between the server's word and the note at the end of the session, or that word was lost on its way. Who is cancelled
+    still notes what the server has said.
     """
 
     requests: MailStore
@@ -48,6 +51,11 @@ class Sending:
     lease: timedelta
     """Longer than a turn and the longest that a letter may take together: nobody else takes up what is under way."""
     pace: Pace
+    _ending: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    async def finish(self, _grace_seconds: float) -> None:
+        """Begin no further letter; those under way are the schedule's to wait for, or to cancel."""
+        self._ending.set()
 
     async def look(self) -> None:
         """Find out whether the server is there, before there is a mail for it."""
@@ -79,27 +87,44 @@ class Sending:
                 await self._send(claimed, taken, results, end=end)
         finally:
             self.allowance.give_back(record.sender, sum(mail.is_named and mail.id not in results for mail in taken))
-        if taken:
-            await self._note(claimed, frozenset(mail.id for mail in taken), results)
-            self._count(claimed, taken, results)
 
     async def _send(
-        self, record: RequestRecord, mails: list[Mail], results: dict[str, Result], *, end: datetime
+        self, record: RequestRecord, taken: list[Mail], results: dict[str, Result], *, end: datetime
     ) -> None:
-        """Put into `results` what came of each; of those that were not tried, nothing."""
+        """Send these, and note what came of each before the session ends: a server may be slow to say goodbye."""
         try:
             async with AsyncExitStack() as stack:
-                async with asyncio.timeout(self.turn.total_seconds()):
-                    session = await stack.enter_async_context(self.server.session())
-                for mail in mails:
-                    if self.clock.now() >= end:
-                        break
-                    results[mail.id] = PutOff("no answer")  # until it has one: the session may end here
-                    results[mail.id] = await self._deliver(session, mail, record)
+                try:
+                    await self._letters(stack, record, taken, results, end=end)
+                except asyncio.CancelledError:
+                    await self._note_at_last(record, taken, results)
+                    raise
+                except (UnavailableError, TimeoutError):
+                    await self._note_whole(record, taken, results)
+                    raise
+                await self._note_whole(record, taken, results)
         except UnavailableError as away:
             self.gate.close(away)
         except TimeoutError:
             self.gate.close(UnavailableError(SERVER, "no answer in time"))
+
+    async def _letters(
+        self,
+        stack: AsyncExitStack,
+        record: RequestRecord,
+        mails: list[Mail],
+        results: dict[str, Result],
+        *,
+        end: datetime,
+    ) -> None:
+        """Put into `results` what came of each; of those that were not tried, nothing."""
+        async with asyncio.timeout(self.turn.total_seconds()):
+            session = await stack.enter_async_context(self.server.session())
+        for mail in mails:
+            if self.clock.now() >= end or self._ending.is_set():
+                break
+            results[mail.id] = PutOff("no answer")  # until it has one: the session may end here
+            results[mail.id] = await self._deliver(session, mail, record)
 
     async def _deliver(self, session: MailSession, mail: Mail, record: RequestRecord) -> Result:
         try:
@@ -115,6 +140,21 @@ class Sending:
                 return PutOff(reason)
             return Unwelcome(reason) if refused.blames_us else GivenUp(reason)
         return Delivered()
+
+    async def _note_whole(self, claimed: RequestRecord, taken: list[Mail], results: dict[str, Result]) -> None:
+        """Note it, however long that takes; who is cancelled meanwhile has a little more time for it."""
+        noting = asyncio.ensure_future(self._note(claimed, frozenset(mail.id for mail in taken), results))
+        try:
+            await asyncio.shield(noting)
+        except asyncio.CancelledError:
+            await _bounded(noting)
+            raise
+        self._count(claimed, taken, results)
+
+    async def _note_at_last(self, claimed: RequestRecord, taken: list[Mail], results: dict[str, Result]) -> None:
+        """Note it when cancelled: as well as it goes, in a bounded time."""
+        await _bounded(asyncio.ensure_future(self._note(claimed, frozenset(mail.id for mail in taken), results)))
+        self._count(claimed, taken, results)
 
     async def _note(self, claimed: RequestRecord, taken: frozenset[str], results: dict[str, Result]) -> None:
         """Write what came of it, however often that takes: what is not noted is sent again."""
@@ -161,3 +201,10 @@ class Sending:
 
     def _now_ms(self) -> int:
         return milliseconds(self.clock.now().timestamp())
+
+
+async def _bounded(noting: asyncio.Future[None]) -> None:
+    """Wait for this note, but not for ever: nobody else does while the process ends."""
+    await asyncio.wait({noting}, timeout=LAST_NOTE_SECONDS)
+    if not noting.cancel() and (failure := noting.exception()) is not None:
+        log.error("mails not noted; what was sent is sent again", exc_info=failure)
