@@ -19,11 +19,13 @@ from shared.client.profile import Passphrase, Profile, no_passphrase, read_ancho
 from shared.client.watching import News, Watch
 from shared.clock import Clock, SystemClock
 from shared.contracts import commands, replies
+from shared.contracts.campaigns import Campaign, CampaignEntry
 from shared.contracts.catalogue import COMMAND_OF
 from shared.contracts.content import EditedContent, RequestContent
 from shared.contracts.statement import JwsStatement, UnsignedSubmission
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
+from shared.evidence.campaigns import CampaignSignature
 from shared.evidence.jws import Typ
 from shared.evidence.steps import Decision, DecisionKind, Decisions, Edit, RevocationConfirmation
 from shared.identifiers import new_message_id
@@ -378,6 +380,35 @@ class RaClient:
         command = commands.ConfirmRevocation if kind is Confirmation.CONFIRM else commands.DenyRevocation
         made = command(request_id=shown.request_id, confirmation=statement)
         return (await self._ask(made, replies.RevocationResult)).revocation
+
+    async def list_certificates(self, **wanted: object) -> replies.CertificatesResult:
+        """One page of the good certificates that this identity may have revoked; `wanted` as `ListCertificates`."""
+        return await self._ask(_made(commands.ListCertificates, **wanted), replies.CertificatesResult)
+
+    def sign_campaign(self, campaign: Campaign) -> JwsStatement:
+        """This identity's word that exactly this campaign is to be carried out; nothing is sent."""
+        return JwsStatement(jws=self._sign(CampaignSignature.on(campaign, self.identity), Typ.CAMPAIGN))
+
+    async def revoke_part(
+        self,
+        campaign: Campaign,
+        signatures: Sequence[JwsStatement],
+        part: int,
+        certificates: Sequence[CampaignEntry],
+    ) -> replies.CampaignPartResult:
+        """Have one part of a campaign revoked; sent again, nothing happens twice."""
+        command = _made(
+            commands.RevokeCampaign,
+            campaign=campaign,
+            signatures=tuple(signatures),
+            part=part,
+            certificates=tuple(certificates),
+        )
+        return await self._ask(command, replies.CampaignPartResult)
+
+    async def show_campaign(self, campaign: str) -> replies.CampaignResult:
+        """How far a campaign, named by its digest, has come."""
+        return await self._ask(_made(commands.ShowCampaign, campaign=campaign), replies.CampaignResult)
 
     # --- waiting --------------------------------------------------------------------------------------------------
 

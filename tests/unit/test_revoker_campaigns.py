@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.revoker import rules
+from shared.client.client import RaClient
+from shared.client.profile import BrokerProfile, Profile
 from shared.contracts import commands
 from shared.contracts.campaigns import MOST_OF_A_PART, Campaign, CampaignEntry, digest_of_part, parts_of
 from shared.contracts.statement import JwsStatement
@@ -17,7 +20,7 @@ from shared.identifiers import new_request_id
 from shared.messaging.messages import Delivery
 from shared.vocabulary.findings import finding
 from shared.vocabulary.model import digest_of
-from shared.vocabulary.names import MessageId
+from shared.vocabulary.names import IdentityName, MessageId
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.revocations import CertificateState
 from tests import world
@@ -266,3 +269,16 @@ def test_a_campaign_is_cut_into_parts_of_known_sizes() -> None:
     campaign = Office().campaign(entries, cap=250)
     assert [len(part) for part in parts_of(entries)] == [campaign.size(number) for number in range(3)]
     assert campaign.size(2) == 250 - 2 * MOST_OF_A_PART
+
+
+async def test_what_two_clients_sign_serves() -> None:
+    office = await Office.with_certificates(1)
+    campaign = office.campaign()
+    signatures = []
+    for name in ("alice", "ben"):
+        broker = BrokerProfile(host="h", port=1, virtual_host="v", password_file=Path("p"))
+        profile = Profile(identity=IdentityName(name), broker=broker)
+        client = RaClient(profile, signer=signing_key(name), clock=office.revoker.clock)
+        signatures.append(client.sign_campaign(campaign))
+    answer: Any = (await office.revoker.ask(office.command(campaign, signatures), by="ben")).result
+    assert answer.accepted == 1
