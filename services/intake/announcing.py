@@ -7,9 +7,16 @@ import structlog
 
 from services.intake import expiry, rules, story
 from services.intake.config import MailSettings
-from services.intake.mail.addressing import Address, addresses_of, approvers, each_once, named_addresses
+from services.intake.mail.addressing import (
+    Address,
+    addresses_of,
+    approvers,
+    each_once,
+    named_addresses,
+    without_editors,
+)
 from services.intake.mail.model import News
-from services.intake.mail.queueing import TOO_MANY, added, mails_of
+from services.intake.mail.queueing import TOO_MANY, added, mails_of, without_calls
 from services.intake.model import RequestRecord
 from shared.clock import Clock
 from shared.contracts import events
@@ -85,6 +92,8 @@ class Announcer:
     ) -> Announced:
         """Another duty told of this event, which made the one record of the other."""
         after = expiry.planned(before, after, now=self.clock.now())
+        if after.state is not State.PENDING or isinstance(event, events.RequestEdited):
+            after = without_calls(after)
         announced = self._told(before, after, event, occasion)
         if after.state is not State.PENDING:
             return announced
@@ -184,7 +193,11 @@ class Announcer:
         return Announced(mailed, self._notices(record, notice, receivers, occasion))
 
     def _approvers(self, record: RequestRecord) -> list[IdentityName]:
-        return approvers(record.approval_group, record.requesters, self.in_force.policy)
+        policy = self.in_force.policy
+        deciders = approvers(record.approval_group, record.requesters, policy)
+        if record.evidence is None:
+            return deciders
+        return without_editors(deciders, story.revision_in_force(record.evidence), policy)
 
     def _askers(self, record: RequestRecord, emails: Sequence[str] | None = None) -> Iterator[Address]:
         """The requesters' addresses, and those that the request names: by its latest revision unless given."""

@@ -8,8 +8,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.intake.announcing import Announcer, Occasion
-from services.intake.mail.addressing import Address, approvers, each_once, is_deliverable, named_addresses
+from services.intake.mail.addressing import (
+    Address,
+    approvers,
+    each_once,
+    is_deliverable,
+    named_addresses,
+    without_editors,
+)
 from services.intake.mail.composing import Composer
+from services.intake.mail.content import MOST_DIFFERENCES, content_of
 from services.intake.mail.model import News, Undelivered
 from services.intake.mail.queueing import MOST_WAITING
 from services.intake.mail.templates import Templates
@@ -254,6 +262,43 @@ async def test_an_edit_is_told_with_what_was_changed_by_whom_also_to_addresses_t
     assert {each["what"] for each in notice["differences"]} >= {"name"}
 
 
+async def test_once_it_is_ended_nothing_that_waits_calls_for_a_decision_any_more() -> None:
+    duty, life = intake(), begin()
+    await duty.send(commands.SubmitRequest(submission=life.begun.evidence.submission), by="shop")
+    await duty.handle(life.reminded().told[-1])
+    waiting = told(await stored(duty, life.begun.revision.request_id))
+    assert {("pending", CAROL), ("reminder", ALICE)} <= waiting
+    await duty.handle(life.withdrawn().told[-1])
+    left = {news for news, _ in told(await stored(duty, life.begun.revision.request_id))}
+    assert left == {"received", "withdrawn"}
+
+
+async def test_whoever_edited_it_is_not_called_to_decide_by_a_mail_that_still_waits() -> None:
+    duty, life = intake(), begin()
+    await duty.send(commands.SubmitRequest(submission=life.begun.evidence.submission), by="shop")
+    assert ("pending", CAROL) in told(await stored(duty, life.begun.revision.request_id))
+    await duty.handle(life.edited(name="the back door").told[-1])
+    calls = {to for news, to in told(await stored(duty, life.begun.revision.request_id)) if news == "pending"}
+    assert calls == {ALICE}
+
+
+async def test_whoever_edited_it_is_not_called_to_decide_when_it_comes_back() -> None:
+    record, published = await lived(intake(), begin().edited(name="the back door").approved().returned())
+    assert {to for news, to in told(record) if news == "pending"} == {ALICE}
+    assert [who for who, what, _ in noticed(published) if what == "decision"] == ["alice", "ben"]
+
+
+def test_neither_editors_nor_their_people_are_called_unless_the_group_lets_editors_approve() -> None:
+    revision = begin().edited(name="the back door").begun.revision
+    deciders = [IdentityName(name) for name in ("alice", "ben", "carol")]
+    policy = world.policy()
+    assert without_editors(deciders, revision, policy) == deciders[:2]
+    of_another_name = revision.model_copy(update={"editors": ("someone-who-left",)})
+    assert without_editors(deciders, of_another_name, policy) == deciders[:2]
+    unowned = revision.model_copy(update={"editor_people": ()})
+    assert without_editors(deciders, unowned, policy) == deciders[:2]
+
+
 async def test_a_reminder_of_what_was_decided_meanwhile_reaches_nobody() -> None:
     duty, life = intake(), begin().denied()
     record, _ = await lived(duty, life)
@@ -303,6 +348,8 @@ def test_plain_addresses_are_told(address: str) -> None:
         "=?utf-8?q?=0aBcc=3a_x?=@example.com",
         ".a@example.com",
         "a..b@example.com",
+        "-oQ/tmp@example.com",
+        "|a@example.com",
         "a@localhost",
         "a@-example.com",
         "a@example..com",
@@ -335,3 +382,16 @@ def test_whoever_owns_a_requester_is_no_approver_unless_the_group_wants_it() -> 
     assert approvers(ApprovalGroupName("none"), ben, world.policy()) == []
     second = world.newer_policy(('person = "olga"', 'person = "ben"'))
     assert approvers(web, [IdentityName("olga")], world.policy(second)) == ["alice", "carol"]
+
+
+async def test_a_mail_tells_of_so_many_changes_and_counts_the_others() -> None:
+    record, _ = await lived(intake(), begin().edited(name="the back door"))
+    (mail,) = (each for each in record.mails if each.news == News.EDITED and each.to == SHOP)
+    happening = record.happenings[-1]
+    many = happening.model_copy(update={"differences": happening.differences[:1] * (MOST_DIFFERENCES + 3)})
+    record = record.model_copy(update={"happenings": (*record.happenings[:-1], many)})
+    content = content_of(mail, record, organisation="Example Ltd", footer="")
+    assert (len(content["differences"]), content["more_differences"]) == (MOST_DIFFERENCES, 3)
+    written = Templates().write(content)
+    assert "and 3 more" in written.text
+    assert "and 3 more" in written.html

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from shared.evidence.steps import Revision
 from shared.policy.policy import Policy
 from shared.vocabulary.names import ApprovalGroupName, IdentityName
 
@@ -11,6 +12,8 @@ EVERYWHERE = "*"
 _LOCAL_PART = re.compile(r"[A-Za-z0-9#$&'*+/=^_`{|}~-]+(\.[A-Za-z0-9#$&'*+/=^_`{|}~-]+)*")
 """A dot-atom (RFC 5322 §3.2.3), without `!` and `%`, by which servers of old are made to pass a mail on elsewhere, and
 without `?`, which makes encoded words."""
+_COMMANDS = ("-", "|")
+"""What a mail server may take for an option, or for a command to run, where it hands an address on."""
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
@@ -27,7 +30,8 @@ def is_deliverable(address: str) -> bool:
     local, _, domain = address.rpartition("@")
     labels = domain.split(".")
     return (
-        _LOCAL_PART.fullmatch(local) is not None
+        not local.startswith(_COMMANDS)
+        and _LOCAL_PART.fullmatch(local) is not None
         and len(labels) > 1
         and all(_LABEL.fullmatch(label) for label in labels)
     )
@@ -43,6 +47,15 @@ def approvers(group: ApprovalGroupName, requesters: Sequence[IdentityName], poli
         return deciders
     owners = {policy.person_of(name) for name in requesters} - {None}
     return [name for name in deciders if name not in requesters and policy.person_of(name) not in owners]
+
+
+def without_editors(deciders: Sequence[IdentityName], revision: Revision, policy: Policy) -> list[IdentityName]:
+    """Those of them who have not edited this revision, unless its group lets editors approve."""
+    known = policy.group(revision.policy.approval_group)
+    if known is not None and known.editor_may_approve and revision.policy.editor_may_approve:
+        return list(deciders)
+    owners = ({policy.person_of(name) for name in revision.editors} | {*revision.editor_people}) - {None}
+    return [name for name in deciders if name not in revision.editors and policy.person_of(name) not in owners]
 
 
 def addresses_of(identities: Iterable[IdentityName], policy: Policy) -> Iterator[Address]:

@@ -10,6 +10,7 @@ from shared.vocabulary.findings import Finding, Severity, printable
 
 MOST_NAMES = 20
 MOST_FINDINGS = 20
+MOST_DIFFERENCES = 20
 MOST_CHARACTERS = 500
 
 Content = dict[str, Any]
@@ -19,6 +20,7 @@ def content_of(mail: Mail, record: RequestRecord, *, organisation: str, footer: 
     """The values that templates have: the request as its requester sees it, without its notes."""
     happening = next((each for each in record.happenings if each.sequence == mail.sequence), None)
     findings = _shown(happening, mail.news)
+    differences = happening.differences if happening else ()
     at = datetime.fromtimestamp(mail.at_ms / 1000, UTC)
     return {
         "news": str(mail.news),
@@ -37,8 +39,9 @@ def content_of(mail: Mail, record: RequestRecord, *, organisation: str, footer: 
         "message": line(happening.message) if happening else "",
         "differences": [
             {"what": line(each.what), "before": line(each.before), "after": line(each.after)}
-            for each in (happening.differences if happening else ())
+            for each in differences[:MOST_DIFFERENCES]
         ],
+        "more_differences": max(0, len(differences) - MOST_DIFFERENCES),
         "findings": [{"code": found.code, "message": line(found.message)} for found in findings[:MOST_FINDINGS]],
         "more_findings": max(0, len(findings) - MOST_FINDINGS),
         "serial_number": line(record.serial_number or ""),

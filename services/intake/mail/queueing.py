@@ -105,6 +105,11 @@ def added(record: RequestRecord, mails: Iterable[Mail]) -> Added:
     return Added(_remembering(with_mails(record, (*kept, *new[:room])), (*record.undelivered, *lost)), given_up)
 
 
+def without_calls(record: RequestRecord) -> RequestRecord:
+    """The record without what still waits to call for a decision: there is none to make, or on other terms."""
+    return with_mails(record, (mail for mail in record.mails if mail.news not in _AWAITS))
+
+
 def _remembering(record: RequestRecord, undelivered: Iterable[Undelivered]) -> RequestRecord:
     """The record with the latest of these."""
     return record.model_copy(update={"undelivered": tuple(undelivered)[-REMEMBERED_UNDELIVERED:]})
