@@ -126,10 +126,10 @@ async def test_no_two_requests_are_told_from_one_another_by_keys_that_are_not_th
     assert duty.keys.documents == {}
 
 
-async def test_a_sealed_password_that_was_cut_off_is_refused() -> None:
+async def test_a_sealed_password_that_was_cut_off_or_holds_10_kb_is_refused() -> None:
     asked = wanting()
     fields = asked.model_dump(mode="json")
     whole = fields["generated"]["sealed_password"]
-    for cut in (whole.rsplit(".", 1)[0], whole[:40], f"{whole}.{whole}", ""):
+    for cut in (whole.rsplit(".", 1)[0], whole[:40], f"{whole}.{whole}", f"{whole}{'A' * 10_000}", ""):
         fields["generated"] = fields["generated"] | {"sealed_password": cut}
         assert set(await refused(intake(), raw(fields))) == {"submission.invalid"}

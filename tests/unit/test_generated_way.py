@@ -1,10 +1,13 @@
 """A request whose key pair the issuer makes: from the sealed password to a PKCS#12 that opens with it."""
 
+import json
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs12
+from joserfc import jwe
+from joserfc.jwk import OKPKey
 
 from shared.contracts import commands
 from shared.contracts.replies import CaseResult, EvidenceResult, SealedResult
@@ -164,6 +167,15 @@ async def test_there_is_no_verdict_before_the_issuer_has_said_that_the_password_
     assert case.state is State.APPROVED
 
 
+def sealed_by_hand(password: str, request_id: str) -> str:
+    """As no client of ours seals it."""
+    key = world.opening_key().public
+    header = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM", "typ": "ra-sealed-password+jwe", "kid": key.kid}
+    content = json.dumps({"request_id": request_id, "password": password}).encode()
+    registry = jwe.JWERegistry(algorithms=["ECDH-ES+A256KW", "A256GCM"])
+    return jwe.encrypt_compact(header, content, OKPKey.import_key(key.model_dump()), registry=registry)
+
+
 def sealed_otherwise(how: str, request_id: str) -> str:
     key = world.opening_key().public
     other = new_request_id()
@@ -178,6 +190,8 @@ def sealed_otherwise(how: str, request_id: str) -> str:
         case "cut off":
             header, wrapped, nonce, text, tag = good.split(".")
             return ".".join((header, wrapped, nonce, text[:-4], tag))
+        case "empty" | "of 2 kB":
+            return sealed_by_hand("" if how == "empty" else "x" * 2000, request_id)
         case "with another key under the same name":
             mine = seal(PASSWORD, request_id, OpeningKey.generate().public)  # type: ignore[arg-type]  # it is one
             return ".".join([good.split(".")[0], *mine.split(".")[1:]])
@@ -187,6 +201,8 @@ def sealed_otherwise(how: str, request_id: str) -> str:
 
 CODES = {
     "for another request": "password.other-request",
+    "empty": "password.empty",
+    "of 2 kB": "password.too-long",
     "weak": "password.too-weak",
     "short": "password.too-short",
     "with another key under the same name": "password.unreadable",
