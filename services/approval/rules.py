@@ -1,7 +1,7 @@
 """Approval's decisions: pure, no await, no clock, no I/O."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.approval.model import Case
@@ -28,7 +28,6 @@ from shared.evidence.verification import (
     check_approver,
     check_decider,
     counting_people,
-    follow_revisions,
     judged_by,
     lapsed,
     verify_decision,
@@ -210,9 +209,7 @@ def decide(
     Raises:
         RefusedError: with every reason why the decision does not count.
     """
-    # An editor who has left bars an approval, and must not bar a denial.
-    verified = verify_revision if kind is DecisionKind.APPROVE else follow_revisions
-    _, revision = verified(case.evidence, anchor, now=now)
+    revision = verify_revision(case.evidence, anchor, now=now)[1] if kind is DecisionKind.APPROVE else kept(case)
     new = _verified_decision(case, statement, sender, anchor, now=now)
     earlier = standing(case, revision, anchor, now=now)
     findings = [
@@ -294,6 +291,17 @@ def revision_in_force(case: Case) -> Revision:
     return Revision.read(payload_of(case.evidence.revisions[-1].jws), code="evidence.revision-invalid")
 
 
+def kept(case: Case) -> VerifiedRevision:
+    """What is decided on with all before it, as the case keeps them: good for a denial, and for nothing else.
+
+    A denial has nothing ordered: it needs the approver's signature, and no one's under what they object to. An editor
+    may have left, and the requester or a duty have another key or none.
+    """
+    links = [link_of(statement) for statement in case.evidence.revisions]
+    *former, latest = [VerifiedRevision(link.revision, link.digest, case.changed_at, link.edit) for link in links]
+    return replace(latest, former=tuple(former))
+
+
 def _check_time(case: Case, kind: DecisionKind, until: datetime | None, *, now: datetime) -> Iterator[Finding]:
     """A case that is held was decided in time; until its verdict it can be denied."""
     if case.state is State.APPROVED and kind is DecisionKind.DENY:
@@ -321,6 +329,8 @@ def _check_decision(
     if decision.decision is not kind:
         yield finding("decision.contradicts", f"the command says {kind}, the signature {decision.decision}")
     yield from check_decider(decision, revision, anchor)
+    if kind is DecisionKind.DENY:  # it counts whatever its date, as it does for the issuer
+        return
     yield from _check_age(case, new, anchor, now=now)
     if new.signed_at + SKEW < revision.signed_at:
         yield finding("decision.before-revision", "this decision is older than what it decides on")
@@ -380,9 +390,8 @@ def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: i
     if case.state is not State.APPROVED or event.verdict != case.verdict:
         return None
     if event.denial is not None and _is_denial(case, event.denial, anchor, now=now):
-        _, revision = follow_revisions(case.evidence, anchor, now=now)
         denial = verify_decision(event.denial, anchor, about=case.id, now=now)
-        decisions = [*standing(case, revision, anchor, now=now), (event.denial, denial)]
+        decisions = [*standing(case, kept(case), anchor, now=now), (event.denial, denial)]
         denied = _with_decisions(case, decisions, now=now)
         return close(denied, State.DENIED, now=now).model_copy(
             update={
@@ -411,12 +420,11 @@ def take_back(case: Case, event: RequestReturned, *, anchor: Anchor, sequence: i
 
 def _is_denial(case: Case, statement: JwsStatement, anchor: Anchor, *, now: datetime) -> bool:
     try:
-        _, revision = follow_revisions(case.evidence, anchor, now=now)
         decision = verify_decision(statement, anchor, about=case.id, now=now)
     except RefusedError:
         return False
     return decision.decision.decision is DecisionKind.DENY and not list(
-        check_decider(decision.decision, revision, anchor)
+        check_decider(decision.decision, kept(case), anchor)
     )
 
 

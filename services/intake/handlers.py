@@ -8,6 +8,7 @@ import structlog
 
 from services.intake import known_keys, rules, story
 from services.intake.announcing import Announcer, Occasion, emails_of
+from services.intake.denials import denied_request
 from services.intake.edits import edited_request
 from services.intake.model import KnownKey, RequestRecord
 from services.intake.ports import KeyStore, PublishedKeys, RequestStore
@@ -15,20 +16,17 @@ from shared.clock import Clock
 from shared.contracts import commands, events
 from shared.contracts.content import RequestContent
 from shared.contracts.replies import EvidenceResult, PublicationsResult, RequestsResult, SubmitResult
-from shared.contracts.statement import JwsStatement, RevisionStatement
+from shared.contracts.statement import RevisionStatement
 from shared.errors import ConflictError, RefusedError
-from shared.evidence.decisions import claimed_decision
 from shared.evidence.file import EvidenceFile
 from shared.evidence.in_force import PolicyInForce
 from shared.evidence.jws import SigningKey, Typ
 from shared.evidence.revocations import read_revocation
-from shared.evidence.steps import Decision, DecisionKind, Verdict
+from shared.evidence.steps import Verdict
 from shared.evidence.verification import (
     VerifiedSubmission,
-    follow_revisions,
     read_issuance,
     verify_approval,
-    verify_decision,
     verify_submission,
     verify_verdict,
 )
@@ -323,7 +321,7 @@ class LifecycleHandler:
         stored = record.outcome_of(message.id)
         if stored is not None:
             return stored
-        self._check_proof(message)
+        self._check_proof(message, record.evidence)
         if _compromises_key(message.data):
             await self._remember_compromise(record)
         changed = story.apply_event(
@@ -337,7 +335,7 @@ class LifecycleHandler:
         await self.requests.replace(announced.record.followed_by(message.id, *announced.notices))
         return Outcome(publish=announced.notices)
 
-    def _check_proof(self, message: Received[events.LifecycleEvent]) -> None:
+    def _check_proof(self, message: Received[events.LifecycleEvent], known: events.Evidence) -> None:
         """What a duty's word alone must not change: the evidence is verified before it is kept.
 
         What people decided under an older policy can't be judged by this one: approval's word is taken for it.
@@ -356,12 +354,7 @@ class LifecycleHandler:
                 _, issuance = read_issuance(event.issuance, anchor, now=now)
                 proven = issuance.request_id
             case events.RequestDenied() as event:
-                follow_revisions(event.evidence, anchor, now=now)
-                said = [self._decision(each, event.request_id, is_past=is_past) for each in event.evidence.decisions]
-                denials = [each.request_id for each in said if each.decision is DecisionKind.DENY]
-                if not denials:
-                    raise RefusedError(finding("evidence.denial-missing", "nobody's denial comes with this"))
-                proven = denials[0]
+                proven = denied_request(event, known, anchor, now=now, is_past=is_past)
             case events.CertificateRevoked() as event:
                 revocation = read_revocation(event.revocation, anchor, now=now)
                 if revocation.reason is not event.reason:
@@ -377,12 +370,6 @@ class LifecycleHandler:
         if is_past:
             return verify_verdict(event.evidence, anchor, now=now)
         return verify_approval(event.evidence, anchor, now=now, as_of_verdict=True).verdict
-
-    def _decision(self, statement: JwsStatement, about: RequestId, *, is_past: bool) -> Decision:
-        if is_past:
-            claimed, _ = claimed_decision(statement.jws, about)
-            return claimed
-        return verify_decision(statement, self.in_force.anchor, about=about, now=self.clock.now()).decision
 
     async def _remember_compromise(self, record: RequestRecord) -> None:
         digest = known_keys.key_of(record)

@@ -219,8 +219,18 @@ class Quorum(RuleBasedStateMachine):
         """Also by somebody who has approved; it is taken from whoever decides and has not asked."""
         if not really or name in self.policy_now.gone:
             return
+        self._deny(name, self._case().revision, at=self._now())
+
+    @rule(name=people, really=rarely, data=st.data())
+    def deny_a_former_revision_long_ago(self, name: str, *, really: bool, data: st.DataObject) -> None:
+        """What was signed before an edit or a renewal, and has come after it, is a denial all the same."""
+        if really and name not in self.policy_now.gone:
+            revision = data.draw(st.sampled_from(list(self.signed.editors_of)))
+            self._deny(name, revision, at=self._now() - timedelta(hours=GOOD_HOURS + 1))
+
+    def _deny(self, name: str, revision: Digest, *, at: datetime) -> None:
         before = self._case()
-        said = decision(before.revision, self.id, by=name, kind=DecisionKind.DENY, at=self._now())
+        said = decision(revision, self.id, by=name, kind=DecisionKind.DENY, at=at)
         denial = commands.DenyRequest(request_id=self.id, decision=said)
         answer = self._do(self.approval.ask(denial, by=name))
         rules = self.policy_now
@@ -499,6 +509,11 @@ LEFT_OUT: dict[str, tuple[str, Callable[..., Any], list[str]]] = {
         lambda _, kind, *__, **___: iter([finding("a.b", "no")] if kind is DecisionKind.DENY else []),
         ["approve alice", "deny alice"],
     ),
+    "a late denial of a former revision is not taken": (
+        "rules._check_decision",
+        lambda _, new, revision, **__: iter([finding("a.b", "no")] if new.decision.revision != revision.digest else []),
+        ["edit alice", "deny ben late"],
+    ),
 }
 """What a duty could leave out: the function, what takes its place, and some steps that the machine may take."""
 
@@ -510,6 +525,8 @@ def take(quorum: Quorum, step: str) -> None:
             quorum.approve(name)
         case ["deny", name]:
             quorum.deny(name, really=True)
+        case ["deny", name, "late"]:
+            quorum._deny(name, quorum.begun.digest, at=quorum._now() - timedelta(hours=1))
         case ["edit", name]:
             quorum.edit(name, f"by {name}")
         case ["leave", name]:
