@@ -13,7 +13,7 @@ from shared.evidence.revisions import check_chain, check_contents, link_of
 from shared.evidence.steps import Decision, DecisionKind
 from shared.evidence.verification import follow_revisions, read_revision, verify_decision
 from shared.vocabulary.findings import finding
-from shared.vocabulary.names import RequestId
+from shared.vocabulary.names import Digest, RequestId
 
 
 def denied_request(event: RequestDenied, known: Evidence, anchor: Anchor, *, now: datetime, is_past: bool) -> RequestId:
@@ -33,7 +33,7 @@ def denied_request(event: RequestDenied, known: Evidence, anchor: Anchor, *, now
         if not _begins_as(evidence, known):
             raise
         # What the policy has no keys for any more can still be denied: intake looked at it when it accepted it.
-        signed = set() if is_past else {each.revision for each in denials}
+        signed: set[Digest] = set() if is_past else {each.revision for each in denials}
         _check_later(evidence, signed, anchor, now=now)
     return denials[0].request_id
 
@@ -49,7 +49,7 @@ def _begins_as(evidence: Evidence, known: Evidence) -> bool:
     return (evidence.submission, evidence.revisions[0]) == (known.submission, known.revisions[0])
 
 
-def _check_later(evidence: Evidence, signed: set[str], anchor: Anchor, *, now: datetime) -> None:
+def _check_later(evidence: Evidence, signed: set[Digest], anchor: Anchor, *, now: datetime) -> None:
     """Each revision after the first is approval's, or is under the approver's signature, as all before that one are.
 
     Raises:
