@@ -1,4 +1,4 @@
-"""The clocks of open revocations: how much of the time allowed is over (BR 4.9.1.1)."""
+"""The clocks of revocations that are not carried out yet: how much of the time allowed is over (BR 4.9.1.1)."""
 
 import asyncio
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class ClockRounds:
             UnavailableError: the database is away.
         """
         now = self.clock.now()
-        running = await self.certificates.running()
+        running = [each for each in await self.certificates.running() if each.until >= now]
         used = {each.id: each.used(now) for each in running}
         self.metrics.clocks(used.values(), MARKS)
         for gone in self.told.keys() - used.keys():

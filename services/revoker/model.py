@@ -53,6 +53,8 @@ class Asked(Model):
     """By which it was asked for."""
     findings: tuple[Finding, ...] = ()
     """Why it stands where it stands."""
+    overtook: "Asked | None" = None
+    """What was open when this was asked for; it goes on if the CA refuses this."""
 
 
 class Certificate(Aggregate):
@@ -84,7 +86,7 @@ class Certificate(Aggregate):
     revoked_for: RevocationReason | None = None
     """The reason for which the latest revocation was carried out."""
     deadline_ms: int | None = None
-    """By when it has to be revoked, POSIX milliseconds; none while nobody waits for that."""
+    """By when it has to be revoked, POSIX milliseconds; a refusal of the CA does not end that."""
     campaigns: tuple[DigestField, ...] = ()
     """Those that had it revoked, or tried to: each does so once."""
     unpublished: tuple[Outgoing, ...] = ()

@@ -17,11 +17,13 @@ from shared.vocabulary.revocations import CertificateState
 
 @dataclass(frozen=True)
 class Running:
-    """The clock of one open revocation."""
+    """The clock of one revocation that is not carried out: open, or refused by the CA."""
 
     id: RequestId
     asked_at: datetime
     deadline: datetime
+    until: datetime
+    """When the certificate expires, and nothing is left to revoke."""
 
     def used(self, now: datetime) -> float:
         """Which part of its time is over: 1 at its deadline, and more after it."""
@@ -73,7 +75,7 @@ class CertificateStore(Store[Certificate], Protocol):
         ...
 
     async def running(self) -> Sequence[Running]:
-        """The clocks of all open revocations."""
+        """The clocks of all revocations that are open or that the CA has refused."""
         ...
 
 
@@ -82,11 +84,15 @@ MOST_OF_A_KEY = 100
 
 
 class RevocationRefusedError(Exception):
-    """The CA refused to revoke; `findings` carry its own words."""
+    """The CA refused to revoke; `findings` carry its own words.
 
-    def __init__(self, *findings: Finding) -> None:
+    `passes` where that is about our right and not about the certificate: an operator can mend it.
+    """
+
+    def __init__(self, *findings: Finding, passes: bool = False) -> None:
         super().__init__("; ".join(found.message for found in findings))
         self.findings = findings
+        self.passes = passes
 
 
 class NotNowError(UnavailableError):
@@ -108,6 +114,8 @@ class Standing:
     """The CA's own request for its revocation, which waits for approval."""
     rejected: frozenset[int] = frozenset()
     """Requests for its revocation that were rejected at the CA."""
+    unseen: tuple[Finding, ...] = ()
+    """Why the CA does not show this certificate: then nothing here says that it is not revoked."""
 
 
 class RevokingAuthority(Protocol):

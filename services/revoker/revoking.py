@@ -63,10 +63,8 @@ class Revoking:
     async def _ask(self, certificate: Certificate) -> None:
         """Have the CA revoke it; after a try whose end is not known, see first what became of that."""
         asked = certificate.asked
-        standing = Standing()
-        if asked.tries > 1 and asked.replaces is None:
-            standing = await self._standing(certificate)
-        if standing.is_revoked:
+        standing = await self._standing(certificate) if asked.tries > 1 else Standing()
+        if standing.is_revoked and asked.replaces is None:
             await self._note_revoked(certificate)
             return
         request = asked.ca_request or standing.open_request
@@ -74,13 +72,12 @@ class Revoking:
             try:
                 request = await self.ca.revoke(certificate.certificate_id, asked.reason, _notes(certificate))
             except RevocationRefusedError as refused:
-                await self._heed_refusal(certificate, refused.findings)
+                await self._heed_refusal(certificate, refused)
                 return
         if request is None:
             await self._note_revoked(certificate)
         elif request in standing.rejected:
-            text = "the revocation was rejected at the CA"
-            await self._give_up(certificate, (finding("revocation.rejected-there", text, value=request),))
+            await self._give_up(certificate, _rejected(request))
         else:
             await self._approve(certificate, request)
 
@@ -93,24 +90,35 @@ class Revoking:
             await self.ca.approve(request, _notes(certificate))
         except RevocationRefusedError as refused:
             why = refused.findings
-        if (await self._standing(certificate)).is_revoked:
+        standing = await self._standing(certificate)
+        if standing.is_revoked:
             await self._note_revoked(certificate)
-            return
-        text = "the revocation waits until it is approved at the CA: approve it there"
-        await self._wait(certificate, (finding("revocation.approval-there", text, value=request), *why))
+        elif request in standing.rejected:
+            await self._give_up(certificate, _rejected(request))
+        else:
+            text = "the revocation waits until it is approved at the CA: approve it there"
+            waits = finding("revocation.approval-there", text, value=request)
+            await self._wait(certificate, (waits, *why, *standing.unseen))
 
-    async def _heed_refusal(self, certificate: Certificate, findings: tuple[Finding, ...]) -> None:
-        """The CA said no: because it is revoked already, because a reissue is pending, or for good."""
+    async def _heed_refusal(self, certificate: Certificate, refused: RevocationRefusedError) -> None:
+        """The CA said no: it is revoked already, or asked for; or that passes, or can't be judged; or for good."""
         asked, standing = certificate.asked, await self._standing(certificate)
         if standing.is_revoked:
             if asked.replaces is not None:
                 log.warning("the CA keeps an earlier reason", request=certificate.id, reason=asked.replaces)
             await self._note_revoked(certificate, elsewhere=asked.tries == 1 and asked.replaces is None)
+        elif standing.open_request is not None:
+            await self._approve(certificate, standing.open_request)
         elif standing.is_reissued:
             text = "a reissue of this certificate is pending at the CA: until that is issued or cancelled, it waits"
             await self._wait(certificate, (finding("revocation.reissue-pending", text),))
+        elif refused.passes:
+            text = "the CA does not let us revoke: see to the right of its API key, or revoke it there"
+            await self._wait(certificate, (finding("revocation.no-right-there", text), *refused.findings))
+        elif standing.unseen:
+            await self._wait(certificate, (*standing.unseen, *refused.findings))
         else:
-            await self._give_up(certificate, findings)
+            await self._give_up(certificate, refused.findings)
 
     async def _wait(self, certificate: Certificate, findings: Sequence[Finding]) -> None:
         asked = certificate.asked
@@ -132,7 +140,14 @@ class Revoking:
             reason=revocation.reason,
             revoked_at=now,
         )
-        revoked = certificate.model_copy(update={"state": CertificateState.REVOKED, "revoked_for": revocation.reason})
+        revoked = certificate.model_copy(
+            update={
+                "state": CertificateState.REVOKED,
+                "revoked_for": revocation.reason,
+                "revocation": certificate.asked.model_copy(update={"ended_at": now}),
+                "deadline_ms": None,
+            }
+        )
         await self._store_and_announce(revoked, event)
 
     async def _give_up(self, certificate: Certificate, findings: tuple[Finding, ...]) -> None:
@@ -143,7 +158,7 @@ class Revoking:
             reason=certificate.asked.reason,
             findings=findings,
         )
-        await self._store_and_announce(rules.ended(certificate, findings), event)
+        await self._store_and_announce(rules.refused(certificate, findings, now=self.clock.now()), event)
 
     async def _store_and_announce(self, certificate: Certificate, event: events.LifecycleEvent) -> None:
         """Store the new state with the event that follows from it, then publish the event."""
@@ -159,8 +174,6 @@ class Revoking:
             certificate.model_copy(
                 update={
                     "sequence": sequence,
-                    "revocation": certificate.asked.model_copy(update={"ended_at": now}),
-                    "deadline_ms": None,
                     "unpublished": (outgoing,),
                     "due": milliseconds(now.timestamp()),
                 }
@@ -188,6 +201,10 @@ class Revoking:
         due = milliseconds((self.clock.now() + wait).timestamp())
         asked = certificate.asked.model_copy(update=update)
         return await self.certificates.replace(certificate.model_copy(update={"revocation": asked, "due": due}))
+
+
+def _rejected(request: int) -> tuple[Finding, ...]:
+    return (finding("revocation.rejected-there", "the revocation was rejected at the CA", value=request),)
 
 
 def _notes(certificate: Certificate) -> str:

@@ -27,6 +27,7 @@ PROOF_SERVES = timedelta(minutes=10)
 """How long a proof of possession may be on its way."""
 KEY_COMPROMISE = RevocationReason.KEY_COMPROMISE
 
+_OPEN = (CertificateState.REQUESTED, CertificateState.REVOKING)
 _FOR_A_CA = "it is about a CA's key, never about a certificate like this; if its own key is known, say keyCompromise"
 _NO_HOLD = "no CA that is connected can hold a certificate, or release one again"
 INSTEAD = {
@@ -178,6 +179,7 @@ def revoke(
         proof=command.proof,
         needed=_needed(certificate, command.reason, policy),
         replaces=_replaced(certificate),
+        overtook=certificate.revocation if certificate.state in _OPEN else None,
     )
     waits = asked.needed > 0
     return certificate.model_copy(
@@ -258,3 +260,24 @@ def ended(certificate: Certificate, findings: tuple[Finding, ...]) -> Certificat
     reason = certificate.asked.reason if certificate.revoked_for is None else certificate.revoked_for
     asked = certificate.asked.model_copy(update={"findings": findings, "reason": reason})
     return certificate.model_copy(update={"state": state, "revocation": asked, "deadline_ms": None})
+
+
+def refused(certificate: Certificate, findings: tuple[Finding, ...], *, now: datetime) -> Certificate:
+    """The certificate after the CA refused to revoke it: what this has overtaken goes on from where it was.
+
+    Else it is as before, but its clock runs on: it still has to be revoked.
+    """
+    overtook = certificate.asked.overtook
+    if overtook is None:
+        back = ended(certificate, findings)
+        deadline_ms = certificate.deadline_ms if certificate.revoked_for is None else None
+        asked = back.asked.model_copy(update={"ended_at": now})
+        return back.model_copy(update={"revocation": asked, "deadline_ms": deadline_ms})
+    was_begun = certificate.asked.replaces is not None
+    return certificate.model_copy(
+        update={
+            "state": CertificateState.REVOKING if was_begun else CertificateState.REQUESTED,
+            "revocation": overtook.model_copy(update={"findings": findings}),
+            "deadline_ms": milliseconds(overtook.deadline.timestamp()),
+        }
+    )

@@ -260,6 +260,12 @@ class OrderInfo(_Answer):
     order_valid_till: Day = None
 
 
+class Copies(_Answer):
+    """The reissues or the duplicates of an order."""
+
+    certificates: Annotated[tuple[CertificateInfo, ...], BeforeValidator(_nothing_as_empty)] = ()
+
+
 class OrderReference(_Answer):
     """An order in the status feed, or under an alternative id."""
 

@@ -12,6 +12,8 @@ from shared.digicert.errors import CaGarbledError, CaRefusedError
 from shared.digicert.models import (
     AlternateOrder,
     AlternateOrders,
+    CertificateInfo,
+    Copies,
     Intermediate,
     Intermediates,
     OrderInfo,
@@ -58,6 +60,14 @@ class DigiCertReader(CaConnection):
             if _is_missing(error):
                 return None
             raise
+
+    async def reissues(self, order: OrderId) -> tuple[CertificateInfo, ...]:
+        """The certificates by which this order's first one was replaced."""
+        return await self._copies("order.reissues", order, "reissue")
+
+    async def duplicates(self, order: OrderId) -> tuple[CertificateInfo, ...]:
+        """The certificates that stand beside the order's own."""
+        return await self._copies("order.duplicates", order, "duplicate")
 
     async def orders(
         self, *, offset: int = 0, limit: int = MAX_PAGE, filters: Mapping[str, str] | None = None
@@ -170,6 +180,16 @@ class DigiCertReader(CaConnection):
         """The intermediates that the account's products can meet."""
         call = Call("intermediate.list", "GET", "/certificate/intermediates")
         return (await self._answer(call, lambda reply: parsed(Intermediates, reply))).intermediates
+
+    async def _copies(self, endpoint: str, order: OrderId, kind: str) -> tuple[CertificateInfo, ...]:
+        """None where the CA does not know of any."""
+        call = Call(endpoint, "GET", f"/order/certificate/{segment(order)}/{kind}")
+        try:
+            return (await self._answer(call, lambda reply: parsed(Copies, reply))).certificates
+        except CaRefusedError as error:
+            if _is_missing(error):
+                return ()
+            raise
 
     async def _changes(self, query: feed.Query) -> tuple[StatusChange, ...]:
         """Everything that one question brings.

@@ -233,6 +233,8 @@ class FakeRevocations:
     away: bool = False
     busy: bool = False
     refuses: bool = False
+    forbids: bool = False
+    """Our key has lost its right."""
     silent: bool = False
     wants_approval: bool = False
     approves: bool = True
@@ -246,6 +248,8 @@ class FakeRevocations:
         self.notes.append(notes)
         self.steps.step("before revoking")
         self._reach()
+        if self.forbids:
+            raise RevocationRefusedError(REFUSAL, passes=True)
         if self.refuses or self.reissue or any(known == certificate_id for known, _ in self.revoked):
             raise RevocationRefusedError(REFUSAL)
         request = None

@@ -333,7 +333,9 @@ class MemoryCertificates(MemoryStore[Certificate]):
     async def running(self) -> Sequence[Running]:
         self._reach()
         return [
-            Running(each.id, each.asked.at, each.asked.deadline) for each in self.all() if each.deadline_ms is not None
+            Running(each.id, each.asked.at, each.asked.deadline, each.not_after)
+            for each in self.all()
+            if each.deadline_ms is not None
         ]
 
 

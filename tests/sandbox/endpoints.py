@@ -25,6 +25,8 @@ ENDPOINTS = {
     "order.place": _endpoint("POST", _ORDER),
     "order.reissue": _endpoint("POST", rf"{_ORDER}/reissue"),
     "order.duplicate": _endpoint("POST", rf"{_ORDER}/duplicate"),
+    "order.reissues": _endpoint("GET", rf"{_ORDER}/reissue"),
+    "order.duplicates": _endpoint("GET", rf"{_ORDER}/duplicate"),
     "order.info": _endpoint("GET", _ORDER),
     "order.list": _endpoint("GET", "/order/certificate"),
     "order.changes": _endpoint("GET", "/order/certificate/status-changes"),

@@ -263,3 +263,73 @@ async def test_operators_are_told_once_each_when_half_most_and_all_of_the_time_i
     await case.revoker.work_off()
     assert await clocks.look() == ([], [0, 0, 0, 0])
     assert RequestId(case.id) not in clocks.rounds.told
+
+
+async def test_a_clock_runs_on_after_the_ca_refused_until_it_is_revoked_or_has_expired() -> None:
+    case = await issued()
+    case.revoker.ca.refuses = True
+    await case.revoke()
+    await case.revoker.work_off()
+    assert (await case.stored()).state is CertificateState.LIVE
+    clocks = Clocks(case.revoker)
+    case.revoker.clock.advance(timedelta(days=6))
+    assert await clocks.look() == ([("error", "100 %")], [1, 1, 1, 1])
+    case.revoker.clock.advance((await case.stored()).not_after - case.revoker.clock.now() + timedelta(seconds=1))
+    assert await clocks.look() == ([], [0, 0, 0, 0])
+
+
+async def test_a_key_that_lost_its_right_ends_no_revocation() -> None:
+    case = await issued()
+    case.revoker.ca.forbids = True
+    await case.revoke()
+    for waits in (1, 2):
+        await case.revoker.revoking.advance(await case.stored())
+        stored = await case.stored()
+        assert (stored.state, stored.asked.waits) == (CertificateState.REVOKING, waits)
+        assert [found.code for found in stored.asked.findings] == ["revocation.no-right-there", "ca.refused"]
+    case.revoker.ca.forbids = False
+    await case.revoker.work_off()
+    assert [message.type for message in case.happened()] == [ASKED, REVOKED]
+
+
+async def test_what_a_refused_key_compromise_has_overtaken_goes_on_where_it_was() -> None:
+    case = await issued()
+    case.revoker.ca.wants_approval, case.revoker.ca.approves = True, False
+    await case.revoke()
+    await case.revoker.revoking.advance(await case.stored())
+    first = (await case.stored()).asked
+    case.revoker.ca.refuses = True
+    await case.revoker.ask(case.revocation(RevocationReason.KEY_COMPROMISE), by="shop")
+    await case.revoker.revoking.advance(await case.stored())
+    back = await case.stored()
+    assert (back.state, back.asked.id, back.asked.ca_request) == (CertificateState.REVOKING, first.id, 1)
+    assert back.deadline_ms == int(first.deadline.timestamp() * 1000)
+    case.revoker.ca.approves = True
+    await case.revoker.work_off()
+    assert (await case.stored()).revoked_for is RevocationReason.SUPERSEDED
+    assert [message.type for message in case.happened()][-2:] == [FAILED, REVOKED]
+    assert case.revoker.ca.calls == 2
+
+
+async def test_what_waits_for_people_waits_on_after_a_refused_key_compromise() -> None:
+    case = await waiting()
+    await case.revoker.ask(await word(case, "alice"), by="alice")
+    case.revoker.ca.refuses = True
+    await case.revoker.ask(case.revocation(RevocationReason.KEY_COMPROMISE), by="shop")
+    await case.revoker.work_off()
+    back = await case.stored()
+    assert (back.state, back.due, back.asked.confirmed_by) == (CertificateState.REQUESTED, None, ("alice",))
+    case.revoker.ca.refuses = False
+    await case.revoker.ask(await word(case, "ben"), by="ben")
+    await case.revoker.work_off()
+    assert (await case.stored()).revoked_for is RevocationReason.SUPERSEDED
+
+
+async def test_a_request_for_a_key_compromise_is_found_again_when_the_answer_was_lost() -> None:
+    case = await issued()
+    await case.revoke()
+    await case.revoker.ask(case.revocation(RevocationReason.KEY_COMPROMISE), by="shop")
+    case.revoker.ca.wants_approval, case.revoker.ca.silent = True, True
+    await case.revoker.work_off()
+    assert (await case.stored()).revoked_for is RevocationReason.KEY_COMPROMISE
+    assert case.revoker.ca.calls == 1

@@ -83,13 +83,15 @@ class MongoCertificates(MongoStore[Certificate]):
         return {CertificateState(each["_id"]): each["count"] for each in found}
 
     async def running(self) -> Sequence[Running]:
-        """The clocks of all open revocations."""
-        found = await self.pick({"deadline_ms": {"$gte": 0}}, ["revocation.at", "revocation.deadline"], limit=None)
+        """The clocks of all revocations that are open or that the CA has refused."""
+        fields = ["revocation.at", "revocation.deadline", "not_after"]
+        found = await self.pick({"deadline_ms": {"$gte": 0}}, fields, limit=None)
         return [
             Running(
                 RequestId(each["id"]),
                 datetime.fromisoformat(each["revocation"]["at"]),
                 datetime.fromisoformat(each["revocation"]["deadline"]),
+                datetime.fromisoformat(each["not_after"]),
             )
             for each in found
         ]
