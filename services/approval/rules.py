@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
 from services.approval.model import Case
 from shared.contracts.events import (
@@ -133,6 +133,15 @@ def renewal(case: Case, in_force: PolicyInForce, *, now: datetime) -> Revision |
     if len(revisions) == MOST_REVISIONS or not chain_fits(case.evidence.submission, revisions, following):
         raise too_often_changed(len(revisions))
     return following
+
+
+def out_of_date(case: Case, *, today: date) -> tuple[Finding, ...]:
+    """What speaks against the revision in force on this day, as the issuer would say of an approval."""
+    if case.state is not State.PENDING:
+        return ()
+    revision = revision_in_force(case)
+    findings = judged_by(revision.policy, revision, today=today)
+    return tuple(findings) if refuses(findings) else ()
 
 
 def too_often_changed(revisions: int) -> RefusedError:

@@ -25,7 +25,7 @@ class Verdicts:
     def up_to_date(self, case: Case) -> tuple[Case, tuple[Finding, ...]]:
         """The case with its revision renewed, if the policy that applies to it has changed.
 
-        With it come the reasons why nobody could approve it under the policy in force.
+        With it come the reasons why nobody could approve it under the policy in force, or on this day any more.
         """
         now = self.clock.now()
         try:
@@ -33,7 +33,7 @@ class Verdicts:
         except RefusedError as refused:
             return case, refused.findings
         if revision is None:
-            return case, ()
+            return case, rules.out_of_date(case, today=now.date())
         token = self.key.sign(revision.canonical(), Typ.REVISION, now)
         return rules.renewed(case, revision, token, policy_serial=self.in_force.policy.serial, now=now), ()
 

@@ -178,6 +178,7 @@ class DenialWitness:
         known = await self.orders.load(message.data.request_id)
         if known is None:
             raise ConflictError("an entry that was there a moment ago is gone")
+        rules.check_witness_of(known, message.sender, self.in_force.anchor)
         if known.state in OPEN_FOR_DENIAL and denial not in known.denials:
             await self.orders.replace(rules.with_denial(known, denial))
         return NOTHING

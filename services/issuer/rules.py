@@ -183,6 +183,17 @@ def check_witnessed(
         raise RefusedError(finding("decision.not-an-approver", "decides for no group", value=sender))
 
 
+def check_witness_of(known: Order, sender: IdentityName, anchor: Anchor) -> None:
+    """Check that whoever denies a request that is in the ledger with its group decides for that group.
+
+    Raises:
+        RefusedError: `decision.not-an-approver`.
+    """
+    group, identity = known.approval_group, anchor.identities.get(sender)
+    if group is not None and (identity is None or group not in identity.decides):
+        raise RefusedError(finding("decision.not-an-approver", f"decides not for {group}", value=sender))
+
+
 def accepted_order(
     known: Order | None,
     event: RequestApproved,

@@ -255,7 +255,9 @@ def check_decider(decision: Decision, revision: VerifiedRevision, anchor: Anchor
     yield from check_approver(decision.approver, group, anchor)
     asks = _is_or_owns(decision.approver, revision.revision.requesters, anchor)
     if asks and not _requesters_count(revision.revision, anchor):
-        yield finding("decision.by-requester", "who asks can't agree", value=decision.approver)
+        denies = decision.decision is DecisionKind.DENY
+        text = "who asks doesn't decide; withdraw it instead" if denies else "who asks can't agree"
+        yield finding("decision.by-requester", text, value=decision.approver)
     edited = _has_edited(decision.approver, revision.revision, anchor)
     if edited and decision.decision is DecisionKind.APPROVE and not _editors_count(revision.revision, anchor):
         yield finding("decision.by-editor", "who edited it can't approve it", value=decision.approver)
