@@ -1,16 +1,23 @@
+import base64
 import json
 import stat
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from typer.testing import CliRunner
 
 from services.desk.__main__ import app
 from services.desk.exits import Exit
+from services.desk.keys import new_key_pem
 from shared.client.profile import read_key
 from shared.errors import RefusedError
 from shared.policy.model import DutyKeys
+from shared.x509.der import integer
+from shared.x509.encryption import ROUNDS
 
 RUN = CliRunner()
 
@@ -106,3 +113,17 @@ def test_two_passphrases_that_differ_make_no_key(tmp_path: Path, monkeypatch: py
     path = tmp_path / "key.pem"
     assert RUN.invoke(app, ["keys", "new", str(path)]).exit_code == Exit.USAGE
     assert not path.exists()
+
+
+def test_guessing_a_keys_passphrase_costs_as_much_as_that_of_a_requests_key() -> None:
+    pem = new_key_pem("correct horse")
+    assert b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in pem
+    assert integer(ROUNDS) in base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+    assert isinstance(load_pem_private_key(pem, b"correct horse"), Ed25519PrivateKey)
+    read = subprocess.run(
+        ["openssl", "pkey", "-passin", "pass:correct horse", "-noout"],
+        input=pem,
+        capture_output=True,
+        check=False,
+    )
+    assert read.returncode == 0, read.stderr

@@ -272,8 +272,14 @@ class DeskScreen(CertificateScreen):
             self._open(self._last)
 
     def _show_anew(self, at_hand: AtHand) -> None:
+        is_another = self.at_hand is None or self.at_hand.request_id != at_hand.request_id
         self._last = at_hand.request_id
         self._show(at_hand)
+        if is_another:  # the tabs of the certificate still tell of the one before
+            panes = self.query_one(Panes)
+            panes.show_status(None)
+            if panes.is_on_certificate:
+                self._look_at_status()
 
     def _changed_since(self, fetched: Sequence[AtHand]) -> str:
         """That what is open is not any more what it was, if it is among these; nothing otherwise."""
