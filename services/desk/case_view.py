@@ -11,6 +11,7 @@ from shared.contracts.replies import CaseResult
 from shared.evidence.differences import Change
 from shared.policy.model import Trust
 from shared.x509.calendar import longest_public_validity
+from shared.x509.encryption import Pkcs12Encryption
 from shared.x509.keys import key_type
 from shared.x509.names import SubjectAltNames
 
@@ -55,6 +56,7 @@ def basic_rows(shown: ShownCase) -> Rows:
         ("Name", safe(revision.name)),
         ("Requesters", listed(revision.requesters)),
         ("Key", _key(shown)),
+        *_handed_over(shown),
         ("Valid until", str(revision.expires_on) if revision.expires_on else longest),
         ("Notes", paragraph(revision.notes) or "none"),
         ("Mail to", listed(revision.emails)),
@@ -65,8 +67,20 @@ def basic_rows(shown: ShownCase) -> Rows:
 def _key(shown: ShownCase) -> str:
     wanted = shown.revision.generated
     if wanted is not None:
-        return f"{wanted.key_type}, to be made by the issuer once it is approved; handed over as PKCS#12"
+        return f"{wanted.key_type}, to be made by the issuer once it is approved"
     return "" if shown.csr is None else f"{key_type(shown.csr.key)}, SPKI {shown.revision.public_key}"
+
+
+def _handed_over(shown: ShownCase) -> Rows:
+    """What becomes of a key pair that the issuer makes."""
+    wanted, rules = shown.revision.generated, shown.revision.policy.generated
+    if wanted is None or rules is None:
+        return []
+    weak = wanted.pkcs12 is Pkcs12Encryption.TRIPLE_DES
+    ends = ["once it was downloaded"] if rules.erase_after_download else []
+    ends += [f"{rules.erase_after_hours} hours after the issue"] if rules.erase_after_hours is not None else []
+    kind = f"PKCS#12, {wanted.pkcs12}{' (WEAK, for old readers)' if weak else ''}, under the sealed password"
+    return [("Handed over as", kind), ("Erased", " or ".join(ends))]
 
 
 def subject_rows(shown: ShownCase) -> Rows:
@@ -89,10 +103,11 @@ def extension_rows(shown: ShownCase) -> Rows:
 def profile_rows(shown: ShownCase) -> Rows:
     """Who issues which product, and who decides."""
     resolved = shown.revision.policy
+    container = "" if resolved.container_id is None else f", container {resolved.container_id}"
     return [
         ("Signing certificate", resolved.signing_certificate),
         ("Product", safe(f"{resolved.product} ({resolved.trust}, {resolved.signature_hash})")),
-        ("CA certificate", safe(f"{resolved.ca_cert_id}, organisation {resolved.organization_id}")),
+        ("CA certificate", safe(f"{resolved.ca_cert_id}, organisation {resolved.organization_id}{container}")),
         ("Issuing CA", resolved.intermediate),
         ("Approval group", resolved.approval_group),
     ]

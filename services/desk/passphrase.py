@@ -7,7 +7,9 @@ from pathlib import Path
 
 from services.desk.exits import usage
 from services.desk.files import STANDARD, read_input
-from shared.config import Secret
+from shared.errors import RefusedError
+from shared.password_policy import PasswordRules, check_password
+from shared.vocabulary.findings import finding
 
 MOST_BYTES = 4_096
 PASSPHRASE_VARIABLE = "RA_KEY_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable, no passphrase
@@ -27,16 +29,16 @@ def choose_passphrase(path: Path, file: Path | None = None) -> str:
     """A passphrase for a new key: the one in `file` if that is given, else one asked for twice, as `ask_passphrase`.
 
     Raises:
-        RefusedError: `config.secret-unreadable`, the file with the passphrase.
+        RefusedError: `config.secret-unreadable`, the file with the passphrase; `password.*`, it is easy to guess.
         DeskError: it is empty, the two differ, or nobody is there to ask.
     """
     given = given_passphrase() if file is None else _read(file)
     if given is not None:
-        return _some(given)
+        return _strong(given)
     if not _is_terminal():
         text = "there is no terminal to ask for a passphrase on: give --passphrase-file, or --no-passphrase"
         raise usage(f"{text}, or set {PASSPHRASE_VARIABLE}")
-    first = _some(_ask(f"Passphrase for {path}: "))
+    first = _strong(_ask(f"Passphrase for {path}: "))
     if _ask("The same again: ") != first:
         raise usage("the two passphrases differ")
     return first
@@ -62,13 +64,24 @@ def choose_password(file: Path | None) -> str:
 def given_passphrase() -> str | None:
     """The passphrase in the file that RA_KEY_PASSPHRASE_FILE names, if it names one. Raises `RefusedError`."""
     named = os.environ.get(PASSPHRASE_VARIABLE)
-    return Secret(Path(named).expanduser()).reveal() if named else None
+    return _some(_read(Path(named))) if named else None
 
 
 def _read(file: Path) -> str:
-    if file == STANDARD:
-        return read_input(file, limit=MOST_BYTES).decode(errors="surrogateescape").rstrip("\r\n")
-    return Secret(file.expanduser()).reveal()
+    """What is in a file, blanks and all, without the end of its line: the same that somebody would type."""
+    try:
+        content = read_input(file if file == STANDARD else file.expanduser(), limit=MOST_BYTES)
+        return content.decode().removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise RefusedError(finding("config.secret-unreadable", f"{file}: {reason}")) from None
+
+
+def _strong(passphrase: str) -> str:
+    findings = check_password(_some(passphrase), PasswordRules())
+    if findings:
+        raise RefusedError.of(findings)
+    return passphrase
 
 
 def _some(passphrase: str) -> str:

@@ -88,6 +88,10 @@ def read_signer(profile: Profile, passphrase: Passphrase = no_passphrase) -> Sig
     return None if profile.signing is None else read_key(profile.signing.key_file, passphrase)
 
 
+OTHERS = 0o077
+"""Of a file's mode: what others than its owner may do with it."""
+
+
 def read_key(path: Path, passphrase: Passphrase = no_passphrase) -> SigningKey:
     """The Ed25519 key in a PKCS#8 PEM file.
 
@@ -96,6 +100,8 @@ def read_key(path: Path, passphrase: Passphrase = no_passphrase) -> SigningKey:
     """
     try:
         encrypted = ENCRYPTED in path.read_bytes()
+        if not encrypted and path.stat().st_mode & OTHERS:
+            raise _unreadable(path, f"it has no passphrase, and others can get at it: chmod 600 {path}")
         return SigningKey.from_file(path, passphrase=passphrase(path).encode() if encrypted else None)
     except OSError as error:
         raise _unreadable(path, error.strerror or "it can't be read") from None

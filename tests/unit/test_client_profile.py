@@ -39,6 +39,7 @@ def _key(path: Path, passphrase: bytes | None = None) -> Path:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
         )
     )
+    path.chmod(0o600)
     return path
 
 

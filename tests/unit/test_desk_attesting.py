@@ -31,6 +31,7 @@ class Office:
         (folder / "imported.pem").write_bytes(world.pem(world._imported()))
         private = Ed25519PrivateKey.generate()
         self.key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        self.key.chmod(0o600)
 
     def attest(self, name: str = "public-tls", *, days: int = 30) -> Result:
         until = (NOW + timedelta(days=days)).date().isoformat()

@@ -63,6 +63,7 @@ class Desk:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        (folder / "alice.pem").chmod(0o600)
         self.write_profile(signing=True)
 
     def write_profile(self, *, signing: bool, anchor: Anchor | None = None) -> None:

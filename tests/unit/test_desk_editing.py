@@ -208,6 +208,7 @@ class Ra:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        (folder / "carol.pem").chmod(0o600)
         text = 'identity = "carol"\n[broker]\nhost = "h"\nport = 1\nvirtual_host = "v"\npassword_file = "password"\n'
         self.profile.write_text(text + '[signing]\nkey_file = "carol.pem"\n')
 

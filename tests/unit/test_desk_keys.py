@@ -44,13 +44,13 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
 
 def test_a_key_with_a_passphrase_opens_with_it_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, secret = tmp_path / "key.pem", tmp_path / "passphrase"
-    secret.write_text("correct horse\n")
+    secret.write_text("correct horse gravel teapot\n")
     monkeypatch.setenv("RA_KEY_PASSPHRASE_FILE", str(secret))
     assert RUN.invoke(app, ["keys", "new", str(path)]).exit_code == Exit.OK
     with pytest.raises(RefusedError):
         read_key(path, lambda _: "battery staple")
     shown = RUN.invoke(app, ["keys", "show", str(path), "--json"])
-    assert json.loads(shown.stdout)["kid"] == read_key(path, lambda _: "correct horse").public.kid
+    assert json.loads(shown.stdout)["kid"] == read_key(path, lambda _: "correct horse gravel teapot").public.kid
     secret.write_text("battery staple")
     wrong = RUN.invoke(app, ["keys", "show", str(path)])
     assert wrong.exit_code == Exit.CONFIGURATION
@@ -77,14 +77,14 @@ def _answering(monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
 def test_unless_it_is_told_otherwise_a_new_key_has_a_passphrase_that_is_asked_for_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _answering(monkeypatch, "correct horse", "correct horse")
+    _answering(monkeypatch, "correct horse gravel teapot", "correct horse gravel teapot")
     path = tmp_path / "key.pem"
     result = RUN.invoke(app, ["keys", "new", str(path)])
     assert result.exit_code == Exit.OK
     assert "Warning" not in result.output
     with pytest.raises(RefusedError):
         read_key(path)
-    assert read_key(path, lambda _: "correct horse").public.kid in result.stdout
+    assert read_key(path, lambda _: "correct horse gravel teapot").public.kid in result.stdout
 
 
 @pytest.mark.parametrize("from_file", [True, False], ids=["file", "standard input"])
@@ -93,11 +93,13 @@ def test_without_a_terminal_the_passphrase_comes_from_where_it_is_said(
 ) -> None:
     monkeypatch.delenv("RA_KEY_PASSPHRASE_FILE", raising=False)
     path, secret = tmp_path / "key.pem", tmp_path / "passphrase"
-    secret.write_text("correct horse\n")
+    secret.write_text("correct horse gravel teapot\n")
     place = str(secret) if from_file else "-"
-    result = RUN.invoke(app, ["keys", "new", str(path), "--passphrase-file", place], input="correct horse\n")
+    result = RUN.invoke(
+        app, ["keys", "new", str(path), "--passphrase-file", place], input="correct horse gravel teapot\n"
+    )
     assert result.exit_code == Exit.OK
-    assert read_key(path, lambda _: "correct horse").public.kid in result.stdout
+    assert read_key(path, lambda _: "correct horse gravel teapot").public.kid in result.stdout
 
 
 @pytest.mark.parametrize("options", [["--passphrase-file", "-"], ["--passphrase-file", "-", "--no-passphrase"]])
@@ -109,21 +111,60 @@ def test_an_empty_or_contradicted_passphrase_makes_no_key(options: list[str], tm
 
 def test_two_passphrases_that_differ_make_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RA_KEY_PASSPHRASE_FILE", raising=False)
-    _answering(monkeypatch, "one", "two")
+    _answering(monkeypatch, "correct horse gravel teapot", "another horse gravel teapot")
     path = tmp_path / "key.pem"
     assert RUN.invoke(app, ["keys", "new", str(path)]).exit_code == Exit.USAGE
     assert not path.exists()
 
 
 def test_guessing_a_keys_passphrase_costs_as_much_as_that_of_a_requests_key() -> None:
-    pem = new_key_pem("correct horse")
+    pem = new_key_pem("correct horse gravel teapot")
     assert b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in pem
     assert integer(ROUNDS) in base64.b64decode(b"".join(pem.splitlines()[1:-1]))
-    assert isinstance(load_pem_private_key(pem, b"correct horse"), Ed25519PrivateKey)
+    assert isinstance(load_pem_private_key(pem, b"correct horse gravel teapot"), Ed25519PrivateKey)
     read = subprocess.run(
-        ["openssl", "pkey", "-passin", "pass:correct horse", "-noout"],
+        ["openssl", "pkey", "-passin", "pass:correct horse gravel teapot", "-noout"],
         input=pem,
         capture_output=True,
         check=False,
     )
     assert read.returncode == 0, read.stderr
+
+
+@pytest.mark.parametrize("weak", ["a", "short one", "passwordpassword", "aaaaaaaaaaaaaaaa"])
+def test_a_passphrase_that_is_easy_to_guess_makes_no_key(weak: str, tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    result = RUN.invoke(app, ["keys", "new", str(path), "--passphrase-file", "-", "--json"], input=weak)
+    assert result.exit_code == Exit.REFUSED
+    assert {found["code"] for found in json.loads(result.stdout)["findings"]} <= {
+        "password.too-short",
+        "password.too-weak",
+    }
+    assert not path.exists()
+
+
+def test_a_passphrase_is_the_same_from_wherever_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, secret = tmp_path / "key.pem", tmp_path / "passphrase"
+    secret.write_text(" correct horse gravel teapot \n")
+    made = RUN.invoke(app, ["keys", "new", str(path), "--passphrase-file", "-"], input=secret.read_text())
+    assert made.exit_code == Exit.OK
+    monkeypatch.setenv("RA_KEY_PASSPHRASE_FILE", str(secret))
+    assert RUN.invoke(app, ["keys", "show", str(path)]).exit_code == Exit.OK
+    assert read_key(path, lambda _: " correct horse gravel teapot ").public.kid in made.stdout
+
+
+def test_what_is_no_text_is_no_passphrase(tmp_path: Path) -> None:
+    result = RUN.invoke(app, ["keys", "new", str(tmp_path / "k"), "--passphrase-file", "-"], input=b"\xff\xfe")
+    assert result.exit_code == Exit.CONFIGURATION
+    assert "no text in UTF-8" in result.stderr
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o622, 0o666])
+def test_a_key_without_a_passphrase_that_others_can_get_at_is_not_used(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    assert RUN.invoke(app, ["keys", "new", str(path), "--no-passphrase"]).exit_code == Exit.OK
+    assert RUN.invoke(app, ["keys", "show", str(path)]).exit_code == Exit.OK
+    path.chmod(mode)
+    refused = RUN.invoke(app, ["keys", "show", str(path)])
+    assert refused.exit_code == Exit.CONFIGURATION
+    assert "chmod 600" in refused.stderr
