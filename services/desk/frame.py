@@ -27,7 +27,7 @@ from shared.client.profile import Profile, default_profile_file, read_anchor, re
 from shared.errors import RefusedError
 from shared.evidence.anchor import Anchor
 from shared.vocabulary.findings import finding
-from shared.vocabulary.names import RequestId, RequestIdField
+from shared.vocabulary.names import RequestId, RequestIdField, SerialNumber
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
@@ -202,6 +202,20 @@ def request_id(text: str) -> str:
         return _REQUEST_ID.validate_python(text.strip().lower())
     except ValidationError:
         raise typer.BadParameter("a request's id is a UUID of version 7, as `ra submit` prints it") from None
+
+
+_SERIAL: TypeAdapter[str] = TypeAdapter(SerialNumber)
+
+
+def certificate_name(text: str) -> str:
+    """A request's id or a serial number as somebody typed it. Raises `BadParameter`."""
+    typed = text.strip().lower()
+    if "-" in typed:
+        return request_id(typed)
+    try:
+        return _SERIAL.validate_python(typed.replace(":", "").lstrip("0") or "0")
+    except ValidationError:
+        raise typer.BadParameter("neither a request's id nor a serial number in hexadecimal digits") from None
 
 
 _AGE = re.compile(r"(\d{1,4})([mhd])")

@@ -353,12 +353,18 @@ class RaClient:
         *,
         approval_group: str | None = None,
         states: Collection[CertificateState] = OPEN_REVOCATIONS,
+        campaign: str | None = None,
         after: str | None = None,
         limit: int = 50,
     ) -> replies.RevocationsResult:
         """One page of the revocations in these states, by their requests' ids, the oldest first."""
         command = _made(
-            commands.ListRevocations, approval_group=approval_group, states=tuple(states), after=after, limit=limit
+            commands.ListRevocations,
+            approval_group=approval_group,
+            states=tuple(states),
+            campaign=campaign,
+            after=after,
+            limit=limit,
         )
         return await self._ask(command, replies.RevocationsResult)
 

@@ -4,34 +4,22 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
+from services.desk.commands.campaigns import Wishes, carry_out
 from services.desk.exits import usage
-from services.desk.frame import Desk, RequestArgument, WaitLimitOption, command, request_id
+from services.desk.frame import Desk, RequestArgument, WaitLimitOption, certificate_name, command, request_id
 from services.desk.passphrase import ask_passphrase
 from services.desk.render import Rows, safe
 from shared.contracts.replies import Revocation
-from shared.vocabulary.names import SerialNumber
 from shared.vocabulary.reasons import RevocationReason
 from shared.vocabulary.revocations import OPEN_REVOCATIONS, CertificateState, Confirmation
 from shared.vocabulary.states import State
 from shared.x509.possession import Holder
 
 app = typer.Typer(help="See which revocations are under way, and confirm those that wait.", no_args_is_help=True)
+CAMPAIGNS = "Campaigns"
 COLUMNS = ("Request", "State", "Reason", "Asked by", "Deadline", "Confirmed")
-_SERIAL: TypeAdapter[str] = TypeAdapter(SerialNumber)
 NoteOption = Annotated[str, typer.Option(help="Why; it is signed too.")]
-
-
-def certificate_name(text: str) -> str:
-    """A request's id or a serial number as somebody typed it. Raises `BadParameter`."""
-    typed = text.strip().lower()
-    if "-" in typed:
-        return request_id(typed)
-    try:
-        return _SERIAL.validate_python(typed.replace(":", "").lstrip("0") or "0")
-    except ValidationError:
-        raise typer.BadParameter("neither a request's id nor a serial number in hexadecimal digits") from None
 
 
 CertificateArgument = Annotated[
@@ -48,15 +36,20 @@ def register(top: typer.Typer) -> None:
 def revoke(
     desk: Desk,
     *,
-    certificate: CertificateArgument,
+    certificate: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="REQUEST|SERIAL", parser=certificate_name, help="The request's id, or the serial number."
+        ),
+    ] = None,
     reason: Annotated[
-        RevocationReason,
+        RevocationReason | None,
         typer.Option(
             case_sensitive=False,
             metavar="REASON",
             help=f"Why (RFC 5280 §5.3.1): {', '.join(RevocationReason)}. A CA may not take each of them.",
         ),
-    ],
+    ] = None,
     notes: Annotated[str, typer.Option(help="For the record, and for the CA.")] = "",
     key: Annotated[
         Path | None,
@@ -69,8 +62,53 @@ def revoke(
         bool, typer.Option(help="Wait until the CA has revoked it; with --key, nothing is waited for.")
     ] = True,
     limit: WaitLimitOption = 120.0,
+    campaign: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|QUERY",
+            help="Many at once. With --dry-run: a file of request ids or serial numbers, one a line, or field=value "
+            "pairs (group, issuer, key, requester, issued-after, issued-before). Else the campaign's own file.",
+            rich_help_panel=CAMPAIGNS,
+        ),
+    ] = None,
+    cap: Annotated[
+        int | None, typer.Option(min=1, help="So many at most are meant.", rich_help_panel=CAMPAIGNS)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count, and with -o write the list.", rich_help_panel=CAMPAIGNS)
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The campaign's file.", rich_help_panel=CAMPAIGNS),
+    ] = None,
+    sign: Annotated[
+        bool, typer.Option("--sign", help="Sign it, as one of two people.", rich_help_panel=CAMPAIGNS)
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Sign without asking.", rich_help_panel=CAMPAIGNS)] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show how far it has come, to its end.", rich_help_panel=CAMPAIGNS)
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what became of each, JSON lines.", rich_help_panel=CAMPAIGNS),
+    ] = None,
 ) -> None:
-    """Have an issued certificate revoked, for good."""
+    """Have an issued certificate revoked, for good; or many, on a list that two people sign."""
+    if campaign is not None:
+        if certificate is not None or key is not None:
+            raise usage("a campaign goes by its list: name no certificate and no key besides")
+        carry_out(desk, Wishes(campaign, reason, notes, cap, dry_run, output, sign, yes, watch, report))
+        return
+    if certificate is None or reason is None:
+        raise usage("name a certificate and a --reason, or a --campaign")
+    if cap is not None or dry_run or output or sign or yes or watch or report:
+        raise usage("these options are for a --campaign; nothing was sent")
+    _revoke_one(desk, certificate, reason, notes, key, wait=wait, limit=limit)
+
+
+def _revoke_one(
+    desk: Desk, certificate: str, reason: RevocationReason, notes: str, key: Path | None, *, wait: bool, limit: float
+) -> None:
     holder = None if key is None else _holder(key)
     result = desk.ask(lambda client: client.revoke(certificate, reason, notes, holder=holder))
     desk.screen.say(f"The revocation of {result.certificate} is accepted: {result.reason}.")
