@@ -24,19 +24,22 @@ from services.issuer.ports import Backlog
 from services.revoker.adapters.certificates import MongoCampaigns, MongoCertificates
 from services.revoker.model import CampaignRecord, Certificate
 from shared.config import DatabaseSettings
+from shared.contracts.commands import ListCertificates
 from shared.digicert.pacing import MemoryAccounts
 from shared.digicert.quota import Account
 from shared.errors import ConflictError
 from shared.identifiers import following_id
 from shared.messaging.aggregate import REMEMBERED_OUTCOMES, Aggregate
 from shared.messaging.messages import Outcome
+from shared.messaging.schedule import milliseconds
 from shared.mongo.database import Database
 from shared.vocabulary.duties import Duty
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import ApprovalGroupName, IdentityName, MessageId, OrderId, RequestId
 from shared.vocabulary.orders import OPEN_ORDERS, OrderState
+from shared.vocabulary.revocations import CertificateState
 from shared.vocabulary.states import State
-from tests.fakes.samples import OUTGOING, STRANGE, sample_aggregates
+from tests.fakes.samples import MOMENT, OUTGOING, STRANGE, sample_aggregates
 from tests.fakes.stores import (
     MemoryBlockedKeys,
     MemoryCampaigns,
@@ -518,3 +521,53 @@ async def test_what_waits_is_counted_by_state_with_the_time_of_the_oldest(stores
     assert set(found) == set(OPEN_ORDERS)
     assert found[OrderState.PENDING] == Backlog(2, 996)
     assert found[OrderState.UNCLEAR] == Backlog(1, 997)
+
+
+LISTED: dict[str, tuple[dict[str, object], list[int]]] = {
+    "all": ({}, [0, 1, 2, 3]),
+    "by request": ({"request_ids": (request_id(1), request_id(3), request_id(9))}, [1, 3]),
+    "by request, from one on": ({"request_ids": (request_id(1), request_id(3)), "after": request_id(1)}, [3]),
+    "from one on": ({"after": request_id(1)}, [2, 3]),
+    "by serial number": ({"serial_numbers": ("a1", "a2", "a9")}, [1, 2]),
+    "by issuer": ({"issuer": "CN=1"}, [1, 3]),
+    "by key": ({"key": digest_of(b"0")}, [0, 2]),
+    "by requester": ({"requester": BEN}, [2, 3]),
+    "issued from a moment on": ({"issued_after": MOMENT + timedelta(hours=2)}, [2, 3]),
+    "issued before a moment": ({"issued_before": MOMENT + timedelta(hours=2)}, [0, 1]),
+    "by several": ({"issuer": "CN=1", "requester": BEN, "issued_after": MOMENT}, [3]),
+}
+
+
+@pytest.mark.parametrize("case", LISTED)
+async def test_good_certificates_are_found_by_what_a_campaign_names(stores: Stores, case: str) -> None:
+    store, (wanted, expected) = stores(Certificate), LISTED[case]
+    for number in range(6):
+        issued = MOMENT + timedelta(hours=number)
+        await store.insert(
+            sample(
+                Certificate,
+                number,
+                state=CertificateState.REVOKING if number == 4 else CertificateState.LIVE,
+                approval_group=MAIL if number == 5 else WEB,
+                serial_number=f"a{number}",
+                issuer=f"CN={number % 2}",
+                key=digest_of(str(number % 2).encode()),
+                requesters=(SHOP, BEN) if number > 1 else (SHOP,),
+                issued_ms=milliseconds(issued.timestamp()),
+            )
+        )
+    ask = ListCertificates.model_validate(wanted)
+    assert await ids_of(store.live([WEB], ask, limit=50)) == expected
+    assert await ids_of(store.live([WEB], ask, limit=1)) == expected[:1]
+
+
+async def test_certificates_of_a_campaign_are_counted_listed_and_found_by_their_requests(stores: Stores) -> None:
+    store, one, other = stores(Certificate), digest_of(b"one"), digest_of(b"other")
+    states = [CertificateState.REVOKED, CertificateState.REVOKED, CertificateState.LIVE, CertificateState.REVOKING]
+    for number, (state, campaigns) in enumerate(zip(states, [(one,), (other, one), (one,), (other,)], strict=True)):
+        await store.insert(sample(Certificate, number, state=state, campaigns=campaigns, approval_group=WEB))
+    assert await store.of_campaign(one) == {CertificateState.REVOKED: 2, CertificateState.LIVE: 1}
+    assert await store.of_campaign(digest_of(b"none")) == {}
+    listed = store.listed([WEB], list(CertificateState), campaign=one, after=request_id(0), limit=50)
+    assert await ids_of(listed) == [1, 2]
+    assert await ids_of(store.these([request_id(3), request_id(0), request_id(9)])) == [0, 3]
