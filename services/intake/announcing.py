@@ -37,6 +37,11 @@ MOST_TOLD = 100
 """Approvers who are told of a request; the others find it in their list."""
 MOST_SUBJECT = 300
 """Characters of a subject in such a notice."""
+_ERASED_BECAUSE = {
+    ErasedBecause.TIME: "its time was over",
+    ErasedBecause.OPERATOR: "an operator has erased it",
+    ErasedBecause.UNCONFIRMED: "its time was over, and it is not known whether its download arrived",
+}
 
 
 @dataclass(frozen=True)
@@ -149,8 +154,7 @@ class Announcer:
 
     def erased(self, record: RequestRecord, why: ErasedBecause, occasion: Occasion) -> tuple[Outgoing, ...]:
         """The private key that the issuer made is erased, which its requesters did not bring about."""
-        because = "its time was over" if why is ErasedBecause.TIME else "an operator has erased it"
-        message = f"the private key that was made for it is erased: {because}"
+        message = f"the private key that was made for it is erased: {_ERASED_BECAUSE[why]}"
         notice = events.RequestNotice(request_id=record.id, state=record.state, message=message)
         return self._notices(record, notice, record.requesters, occasion)
 

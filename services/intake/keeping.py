@@ -17,7 +17,7 @@ from shared.vocabulary.findings import finding
 from shared.vocabulary.held import ErasedBecause
 
 NewsT = TypeVar("NewsT", events.CertificateDelivered, events.KeyErased)
-_TOLD = frozenset({ErasedBecause.TIME, ErasedBecause.OPERATOR})
+_TOLD = frozenset({ErasedBecause.TIME, ErasedBecause.OPERATOR, ErasedBecause.UNCONFIRMED})
 """Erasures that a requester would not know of."""
 
 

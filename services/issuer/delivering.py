@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
+
 from services.issuer import rules
 from services.issuer.erasing import Erasing
 from services.issuer.model import Held, Order
@@ -17,6 +19,7 @@ from shared.evidence.jws import SigningKey, Typ, payload_of
 from shared.evidence.revocations import read_revocation
 from shared.evidence.steps import Delivery
 from shared.messaging.messages import NOTHING, Outcome, Outgoing, Received, publish_news, reply_ok
+from shared.messaging.ports import NotTakenError, UnroutableError
 from shared.messaging.schedule import milliseconds
 from shared.vocabulary.findings import finding
 from shared.vocabulary.formats import FILE_SUFFIXES, MEDIA_TYPES, DownloadFormat
@@ -24,8 +27,10 @@ from shared.vocabulary.held import ErasedBecause, HeldKind
 from shared.vocabulary.model import digest_of
 from shared.x509.delivery import render
 
-ERASED_AFTER = timedelta(minutes=1)
-"""When what was handed out for the one time is erased at the latest, should this process die meanwhile."""
+log = structlog.get_logger()
+
+ERASED_AFTER = timedelta(days=1)
+"""When what is handed out for the one time is erased at the latest, although the broker never confirmed the answer."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +67,22 @@ class DownloadCertificateHandler:
     ) -> Outcome:
         """The PKCS#12; where that is the only time, it is erased once the broker has the answer.
 
-        The answer is never written down with the order: until the broker has it, a redelivery makes it anew.
+        The answer is never written down with the order: until the broker has it, a redelivery makes it anew, and
+        whoever began to take it gets it when they ask again.
         """
         answer = self._answer(message, DownloadFormat.DER_PKCS12, held.content)
         if not held.once:
             return Outcome(publish=(delivered, answer))
-        if held.taken_with is None:
+        if held.taken_by is None:
             latest = milliseconds((self.clock.now() + ERASED_AFTER).timestamp())
-            taken = held.model_copy(update={"taken_with": message.id, "taken_by": message.sender, "erase_ms": latest})
+            latest = latest if held.erase_ms is None else min(latest, held.erase_ms)
+            taken = held.model_copy(update={"taken_by": message.sender, "erase_ms": latest})
             order = await self.orders.replace(order.model_copy(update={"held": taken, "due": latest}))
-        await self.publish(answer)
+        try:
+            await self.publish(answer)
+        except (UnroutableError, NotTakenError) as error:
+            log.error("not handed out, and still held", request=order.id, reason=str(error))  # noqa: TRY400 - the trace says no more
+            return NOTHING
         erased, told = self.erasing.of(order, ErasedBecause.DOWNLOADED, by=message.sender)
         follows = (delivered, *told)
         await self.orders.replace(erased.model_copy(update={"due": None}).followed_by(message.id, *follows))
@@ -115,7 +126,7 @@ def _held(order: Order, message: Received[commands.DownloadCertificate]) -> Held
         text = "der-pkcs12 is there only for requests whose key was generated"
         raise RefusedError(finding("download.format-not-available", text, value=DownloadFormat.DER_PKCS12))
     held = order.held
-    if held is None or held.kind is not HeldKind.PKCS12 or held.taken_with not in {None, message.id}:
+    if held is None or held.kind is not HeldKind.PKCS12 or held.taken_by not in {None, message.sender}:
         text = "the private key was handed out, or its time was over: it is erased, and nobody can get it again"
         raise RefusedError(finding("download.erased", text))
     return held

@@ -47,9 +47,7 @@ class Held(Model):
     once: bool = True
     """Whether the first download is the last one."""
     taken_by: IdentityField | None = None
-    """Who downloads it, where that is the first download and the last."""
-    taken_with: MessageIdField | None = None
-    """The message with which they do: no other is answered with it."""
+    """Who downloads it, where that is the first download and the last: nobody else is answered with it."""
 
 
 class Order(Aggregate):

@@ -408,7 +408,7 @@ class Ordering:
         if held is None or held.erase_ms is None or held.erase_ms > self.books.now_ms():
             await self.books.keep(order, due=None if held is None else held.erase_ms)
             return
-        why = ErasedBecause.TIME if held.taken_by is None else ErasedBecause.DOWNLOADED
+        why = ErasedBecause.TIME if held.taken_by is None else ErasedBecause.UNCONFIRMED
         erased, told = self.erasing.of(order, why, by=held.taken_by)
         await self.books.announce(
             await self.books.keep(erased, unpublished=told, due=self.books.now_ms(), due_then=None)

@@ -16,6 +16,8 @@ class ErasedBecause(StrEnum):
     """Why it was erased."""
 
     DOWNLOADED = "downloaded"
+    UNCONFIRMED = "unconfirmed"
+    """It was to be downloaded, and the broker never confirmed that it has the answer."""
     TIME = "time"
     OPERATOR = "operator"
     ENDED = "ended"

@@ -595,7 +595,6 @@ def sample_aggregates() -> dict[type[Aggregate], Aggregate]:
                 erase_ms=1_800_000_000_457,
                 once=False,
                 taken_by=BEN,
-                taken_with=MESSAGE,
             ),
         }
     )
