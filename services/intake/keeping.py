@@ -12,9 +12,12 @@ from shared.contracts.events import MOST_DELIVERIES, Evidence
 from shared.errors import RefusedError
 from shared.evidence.afterwards import read_delivery, read_erasure
 from shared.evidence.in_force import PolicyInForce
+from shared.evidence.jws import payload_of
+from shared.evidence.steps import Erasure, Issuance
 from shared.messaging.messages import Outcome, Outgoing, Received
 from shared.vocabulary.findings import finding
 from shared.vocabulary.held import ErasedBecause
+from shared.vocabulary.model import digest_of
 
 NewsT = TypeVar("NewsT", events.CertificateDelivered, events.KeyErased)
 _TOLD = frozenset({ErasedBecause.TIME, ErasedBecause.OPERATOR, ErasedBecause.UNCONFIRMED})
@@ -66,9 +69,21 @@ class ErasureHandler:
         told: tuple[Outgoing, ...] = ()
         if erasure.why in _TOLD:
             told = self.announcer.erased(record, erasure.why, Occasion(message.id))
-        evidence = evidence.model_copy(update={"erasure": token})
+        if _is_of_the_key(erasure, evidence):
+            evidence = evidence.model_copy(update={"erasure": token})
         await self.requests.replace(record.model_copy(update={"evidence": evidence}).followed_by(message.id, *told))
         return Outcome(publish=told)
+
+
+def _is_of_the_key(erasure: Erasure, evidence: Evidence) -> bool:
+    """Whether the key that was erased is the one of the certificate, as far as there is one.
+
+    A request that was approved twice had two keys, of which the first never came to anything.
+    """
+    if evidence.issuance is None:
+        return True
+    issued = Issuance.read(payload_of(evidence.issuance), code="evidence.payload-invalid")
+    return issued.csr is None or digest_of(issued.csr) == erasure.csr
 
 
 async def _loaded(requests: RequestStore, message: Received[NewsT]) -> tuple[RequestRecord, Evidence]:

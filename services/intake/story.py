@@ -7,7 +7,7 @@ from services.intake.model import Happening, RequestRecord
 from shared.contracts import events
 from shared.contracts.replies import HistoryEntry
 from shared.evidence.jws import payload_of
-from shared.evidence.steps import Revision
+from shared.evidence.steps import Erasure, Issuance, Revision
 from shared.vocabulary.findings import Finding, Severity
 from shared.vocabulary.model import digest_of
 from shared.vocabulary.names import Digest, OrderId
@@ -134,7 +134,7 @@ def _evidence(
                 }
             )
         case events.CertificateIssued() | events.CertificateQuarantined():
-            evidence = evidence.model_copy(update={"issuance": event.issuance})
+            evidence = evidence.model_copy(update={"issuance": event.issuance, "erasure": _erasure_of(event, evidence)})
         case events.CertificateRevoked() if sequence == _latest_revocation(told):
             evidence = evidence.model_copy(update={"revocation": event.revocation})
         case _:
@@ -142,6 +142,17 @@ def _evidence(
     if any(happening.gives_back and happening.sequence > decided for happening, _ in told):
         evidence = evidence.model_copy(update={"decisions": (), "verdict": None})
     return {"evidence": evidence, "decided": decided, **shown}
+
+
+def _erasure_of(
+    event: events.CertificateIssued | events.CertificateQuarantined, evidence: events.Evidence
+) -> str | None:
+    """The erasure that is known already, if it is of the certified key: one of a former approval is no part of it."""
+    if evidence.erasure is None:
+        return None
+    issued = Issuance.read(payload_of(event.issuance), code="evidence.payload-invalid")
+    erased = Erasure.read(payload_of(evidence.erasure), code="evidence.erasure-invalid")
+    return evidence.erasure if issued.csr is None or digest_of(issued.csr) == erased.csr else None
 
 
 def _latest_revocation(told: Sequence[tuple[Happening, State]]) -> int:

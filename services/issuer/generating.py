@@ -18,7 +18,7 @@ from shared.evidence.steps import Issuance, Revision
 from shared.messaging.schedule import milliseconds
 from shared.sealing import kid_of_sealed
 from shared.vocabulary.held import HeldKind
-from shared.vocabulary.names import RequestId
+from shared.vocabulary.names import Digest, RequestId
 from shared.x509.certificate import is_self_issued
 
 log = structlog.get_logger()
@@ -38,28 +38,35 @@ class Generating:
     clock: Clock
     offer: Callable[[Order], None] = lambda _: None
     """Told of an order that waited for its key, which is there now; without it, the order is looked at again later."""
-    _making: dict[RequestId, asyncio.Task[Made]] = field(default_factory=dict)
+    _making: dict[tuple[RequestId, Digest | None], asyncio.Task[Made]] = field(default_factory=dict)
+    """By request and verdict: a key that was made for one approval serves no other."""
 
     async def made(self, order: Order, revision: Revision) -> Made | None:
         """The key pair for this order, to be stored by the caller; none yet if it takes its time.
 
         Raises:
-            RefusedError: `password.*`, the password can't be opened or is not good enough; `csr.unfit`.
+            RefusedError: `password.*`, the password can't be opened any more; `csr.unfit`.
             UnavailableError: no key can be made now.
         """
-        task = self._making.get(order.id)
+        task = self._making.get((order.id, order.verdict))
         if task is None:
+            self.forget(order.id)
             task = asyncio.create_task(self._make(revision), name=f"key pair for {order.id}")
-            self._making[order.id] = task
+            self._making[order.id, order.verdict] = task
         await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
         if not task.done():
             return None
-        del self._making[order.id]
+        self._making.pop((order.id, order.verdict), None)
         return task.result()
+
+    def forget(self, request_id: RequestId) -> None:
+        """Let go of whatever is made, or being made, for a request that comes to nothing or is decided anew."""
+        for made_for in [known for known in self._making if known[0] == request_id]:
+            self._making.pop(made_for).cancel()
 
     def waits(self, order: Order) -> None:
         """This order, as it is stored now, goes on as soon as its key is there."""
-        task = self._making.get(order.id)
+        task = self._making.get((order.id, order.verdict))
         if task is not None:
             task.add_done_callback(lambda _: self.offer(order))
 
@@ -71,7 +78,7 @@ class Generating:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _make(self, revision: Revision) -> Made:
-        password = await asyncio.to_thread(self.passwords.opened, revision)
+        password = await asyncio.to_thread(self.passwords.read, revision)  # it was judged before people decided
         return await self.maker.make(
             password, revision.wanted_key_type or "", revision.subject, revision.names, revision.extensions
         )

@@ -381,6 +381,7 @@ class Ordering:
         )
 
     async def _fail(self, order: Order, findings: tuple[Finding, ...]) -> None:
+        self.generating.forget(order.id)
         event = events.RequestFailed(request_id=order.id, approval_group=group_of(order), findings=findings)
         order, also = self.erasing.of(order, ErasedBecause.ENDED)
         update: dict[str, object] = {"state": OrderState.FAILED, "findings": findings}
@@ -388,6 +389,7 @@ class Ordering:
 
     async def _return(self, order: Order, findings: tuple[Finding, ...], *, denial: JwsStatement | None = None) -> None:
         """The approval no longer holds, and nothing was ordered: the approvers must decide again."""
+        self.generating.forget(order.id)
         for found in findings:
             if found.severity is Severity.ERROR:
                 self.metrics.refused(found.code)
