@@ -22,7 +22,7 @@ from tests.system.way import People, eventually, people_of, reach
 from tests.world import PASSWORD, wanting
 
 KEY_PAIRS = int(os.environ.get("RA_KEY_PAIRS", "12"))
-"""RA_KEY_PAIRS=100 takes some minutes."""
+"""RA_KEY_PAIRS=100 takes five minutes."""
 BESIDE = 3
 CSR_NAME = "shop.example.com"
 AT_ONCE = 10
