@@ -609,6 +609,22 @@ async def test_a_revocation_needs_a_reason_and_a_yes(issued: tuple[MemoryOffice,
     assert sent.notes == "lost"
 
 
+async def test_the_tabs_of_the_certificate_tell_of_the_request_that_was_asked_about_and_of_no_other(
+    issued: tuple[MemoryOffice, Terminal],
+) -> None:
+    office, desk = issued
+    await desk.press("7")
+    await desk.shows("State issued")
+    await office.submit(world.content(name="the back door"))
+    await desk.shows("the back door")
+    await desk.focus("PendingTable")
+    await desk.press("a")
+    await desk.shows("Approve?")
+    await desk.press("escape")
+    await desk.shows("State pending")
+    assert "State issued" not in desk.text
+
+
 async def test_whoever_may_not_download_is_told_so(office: MemoryOffice) -> None:
     request_id = await office.submit()
     await office.decide(request_id, "alice", "ben")
