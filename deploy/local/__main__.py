@@ -18,13 +18,14 @@ from shared.errors import RefusedError
 from shared.vocabulary.duties import Duty
 
 STATE = ROOT / ".local"
+_SOON = 0.05
 NOT_RUNNING = 3
 """The exit status of `status` when something does not run, as service managers have it."""
 
 
 def main() -> int:
     """The exit status: 0, or 1 for what could not be done, or 3 for a stack that does not run as a whole."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that a half-done `up` cleans up
+    _end_on_sigterm()
     options = _options()
     directory: Path = (options.directory or STATE) / options.name
     stack = Stack(
@@ -153,6 +154,26 @@ def _intake(options: argparse.Namespace) -> Overrides:
 
 def _ports(options: argparse.Namespace) -> StackPorts:
     return StackPorts(**{field.name: getattr(options, f"{field.name}_port") for field in fields(StackPorts)})
+
+
+def _end_on_sigterm() -> None:
+    """Have a half-done `up` clean up, wherever it is interrupted.
+
+    Python ignores what is raised while it tidies up an object. Where that swallows the end, it is asked for again.
+    """
+
+    def end(*_: object) -> None:
+        sys.exit(128 + signal.SIGTERM)
+
+    def again(ignored: "sys.UnraisableHookArgs") -> None:
+        if ignored.exc_type is SystemExit:
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
+        else:
+            sys.__unraisablehook__(ignored)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGALRM, end)
+    sys.unraisablehook = again
 
 
 def _options() -> argparse.Namespace:

@@ -483,6 +483,7 @@ async def test_what_is_not_there_is_told_from_a_call_that_does_not_exist(
 QUESTIONS: dict[str, Callable[[DigiCertReader], Awaitable[object]]] = {
     "chain": lambda reader: reader.chain(CertificateId(1)),
     "chain_if_there": lambda reader: reader.chain_if_there(CertificateId(1)),
+    "duplicates": lambda reader: reader.duplicates(OrderId(1)),
     "intermediates": lambda reader: reader.intermediates(),
     "order": lambda reader: reader.order(OrderId(1)),
     "order_if_there": lambda reader: reader.order_if_there(OrderId(1)),
@@ -491,6 +492,7 @@ QUESTIONS: dict[str, Callable[[DigiCertReader], Awaitable[object]]] = {
     "orders_with": lambda reader: reader.orders_with("ours-1", common_name="a", csr="b", created_from=NOW.date()),
     "product": lambda reader: reader.product("ssl_basic", container_id=1),
     "product_limits": lambda reader: reader.product_limits(1),
+    "reissues": lambda reader: reader.reissues(OrderId(1)),
     "status_changes": lambda reader: reader.status_changes(5),
     "status_changes_since": lambda reader: reader.status_changes_since(NOW, NOW),
 }
